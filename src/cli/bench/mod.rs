@@ -1,0 +1,1 @@
+//! crabcache bench: a load generator people can trust.

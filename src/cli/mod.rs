@@ -1,0 +1,3 @@
+//! The command line: server, bench, healthcheck.
+
+pub mod bench;

@@ -1,0 +1,1 @@
+//! Arguments to typed commands, with Redis's errors.

@@ -1,0 +1,1 @@
+//! One table row per command: arity, flags, keys, documentation.

@@ -1,0 +1,125 @@
+//! The keyspace of one node: shards behind locks, executed directly by whoever has a command.
+//! Pure: time and chance are arguments; knows no socket, file, clock or protocol.
+
+mod execute;
+mod glob;
+mod key;
+mod keys;
+mod policy;
+mod space;
+mod store;
+
+pub use glob::glob_match;
+pub use key::Key;
+pub use policy::Policy;
+pub use store::{Full, Item, ItemValue, Store, StoreStats};
+
+use crate::command::reply::ReplyWriter;
+use crate::command::{Command, KeyOp, Time};
+use parking_lot::{Mutex, MutexGuard};
+
+/// How an engine is made.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Number of shards, a power of two of at most 256.
+    pub shards: usize,
+    /// Seed of the key hash; the same on all nodes of a cluster.
+    pub hash_seed: u64,
+    /// Bound on the resident bytes of the data; `None`: no bound.
+    pub max_memory: Option<u64>,
+    /// Bound on the number of items; `None`: no bound.
+    pub max_items: Option<u64>,
+    /// Which items go when a bound is reached.
+    pub policy: Policy,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions {
+            shards: 16,
+            hash_seed: 0,
+            max_memory: None,
+            max_items: None,
+            policy: Policy::TinyLfu,
+        }
+    }
+}
+
+/// All data of a node.
+pub struct Engine {
+    shards: Box<[ShardCell]>,
+    seed: u64,
+}
+
+/// A shard on cache lines of its own, lock and hot counters together.
+#[repr(align(128))]
+struct ShardCell(Mutex<Shard>);
+
+/// A part of the node's memory: the groups with `group mod shards` equal.
+pub struct Shard {
+    store: Store,
+}
+
+impl Engine {
+    /// An empty engine.
+    pub fn new(options: &EngineOptions) -> Engine {
+        let shards = (0..options.shards.max(1))
+            .map(|_| ShardCell(Mutex::new(Shard { store: Store::new(options) })))
+            .collect();
+        Engine { shards, seed: options.hash_seed }
+    }
+
+    /// Hashes a key, once for all that is done with it.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key::new(bytes, self.seed)
+    }
+
+    /// Which shard keeps the key.
+    #[inline]
+    pub fn shard_of(&self, key: &Key<'_>) -> usize {
+        usize::from(key.group().number()) & (self.shards.len() - 1)
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Locks a shard. Several only in ascending order; never across an await.
+    #[inline]
+    pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].0.lock()
+    }
+
+    /// Executes any command, taking the locks it needs.
+    pub fn execute<W: ReplyWriter>(&self, command: &Command<'_>, now: Time, out: &mut W) {
+        match command {
+            Command::Key(bytes, op) => {
+                let key = self.key(bytes);
+                self.lock(self.shard_of(&key)).execute(&key, op, now, out);
+            }
+            Command::Keys(op) => keys::execute(self, op, now, out),
+            Command::Space(op) => space::execute(self, op, now, out),
+        }
+    }
+}
+
+impl Shard {
+    /// Executes a command on one key of this shard.
+    #[inline]
+    pub fn execute<W: ReplyWriter>(
+        &mut self,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+        now: Time,
+        out: &mut W,
+    ) {
+        execute::execute(&mut self.store, key, op, now, out);
+    }
+
+    /// Its items.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}

@@ -1,0 +1,23 @@
+//! Every bound of a queue, buffer, retry and wait, in one place, related by const assertions.
+//! Holds numbers only.
+
+/// Values longer than this become reference-counted buffers of their own.
+pub const SHARED_VALUE_BYTES_MIN: usize = 16 * 1024;
+/// Longest key. Redis allows 512 MiB; nobody means it.
+pub const KEY_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Longest value under `validation = "normal"` and `"strict"` (Redis: `proto-max-bulk-len`).
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest value under `validation = "relaxed"`.
+pub const VALUE_BYTES_MAX_RELAXED: usize = 512 * 1024 * 1024;
+/// Most arguments of a command.
+pub const ARGS_MAX: usize = 1024 * 1024;
+/// Most arguments of a command before authentication.
+pub const ARGS_MAX_UNAUTHENTICATED: usize = 10;
+/// Longest bulk string before authentication.
+pub const BULK_BYTES_MAX_UNAUTHENTICATED: usize = 16 * 1024;
+/// Longest inline command.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+const _: () = assert!(VALUE_BYTES_MAX <= VALUE_BYTES_MAX_RELAXED);
+const _: () = assert!(SHARED_VALUE_BYTES_MIN < VALUE_BYTES_MAX);
+const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED <= SHARED_VALUE_BYTES_MIN);

@@ -1,0 +1,3 @@
+//! The `crabcache` command.
+
+fn main() {}

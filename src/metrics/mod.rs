@@ -1,0 +1,1 @@
+//! Counters and histograms of the workers, declared where they are summed.

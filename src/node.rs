@@ -1,0 +1,1 @@
+//! The composition root: makes a node out of its parts, starts and stops it.

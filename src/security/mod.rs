@@ -1,0 +1,1 @@
+//! Who may do what: tokens compared in constant time, rules for binding.

@@ -1,0 +1,1 @@
+//! Sessions: what a connection may do, and the commands about connections and the node.

@@ -1,0 +1,1 @@
+//! One thread each: a runtime, a listener, upkeep of its home shards.
