@@ -21,3 +21,10 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(VALUE_BYTES_MAX <= VALUE_BYTES_MAX_RELAXED);
 const _: () = assert!(SHARED_VALUE_BYTES_MIN < VALUE_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED <= SHARED_VALUE_BYTES_MIN);
+
+// Workers and sessions.
+
+/// Words of a slow command that are kept.
+pub const SLOWLOG_ARGS_MAX: usize = 32;
+/// Bytes of such a word that are kept.
+pub const SLOWLOG_ARG_BYTES_MAX: usize = 128;
