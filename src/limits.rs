@@ -3,8 +3,9 @@
 
 /// Values longer than this become reference-counted buffers of their own.
 pub const SHARED_VALUE_BYTES_MIN: usize = 16 * 1024;
-/// Longest key. Redis allows 512 MiB; nobody means it.
-pub const KEY_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Longest key: with the longest value kept in a segment it fits the smallest segment. Redis
+/// allows 512 MiB; nobody means it.
+pub const KEY_BYTES_MAX: usize = 32 * 1024;
 /// Longest value under `validation = "normal"` and `"strict"` (Redis: `proto-max-bulk-len`).
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest value under `validation = "relaxed"`.
