@@ -1,0 +1,1 @@
+//! Every command with every option, every error text.
