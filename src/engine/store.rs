@@ -1,6 +1,6 @@
 //! The items of one shard. (First form: a plain map, to be replaced by segments and index.)
 
-use super::{EngineOptions, Key};
+use super::{EngineOptions, Key, Policy};
 use crate::command::{Time, Value};
 use bytes::Bytes;
 use cluster::slot::Group;
@@ -74,12 +74,40 @@ pub struct StoreStats {
 pub struct Store {
     map: BTreeMap<(Group, u32, Vec<u8>), (Bytes, Option<Time>)>,
     stats: StoreStats,
+    policy: Policy,
+    items_max: Option<usize>,
 }
 
 impl Store {
     /// An empty store.
-    pub fn new(_options: &EngineOptions) -> Store {
-        Store { map: BTreeMap::new(), stats: StoreStats::default() }
+    pub fn new(options: &EngineOptions) -> Store {
+        Store {
+            map: BTreeMap::new(),
+            stats: StoreStats::default(),
+            policy: options.policy,
+            items_max: options.max_items.map(|n| n as usize / options.shards.max(1)),
+        }
+    }
+
+    /// Which items go when a bound is reached.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Makes room for one more item beside `id`.
+    fn make_room(&mut self, id: &(Group, u32, Vec<u8>), now: Time) -> Result<(), Full> {
+        let Some(max) = self.items_max else { return Ok(()) };
+        while self.map.len() >= max && !self.map.contains_key(id) {
+            let dead = |d: Option<Time>| d.is_some_and(|d| d <= now);
+            let may_go = |d: Option<Time>| match self.policy {
+                Policy::NoEviction => dead(d),
+                policy => dead(d) || !policy.only_volatile() || d.is_some(),
+            };
+            let victim = self.map.iter().find(|(_, (_, d))| may_go(*d)).ok_or(Full)?.0.clone();
+            self.map.remove(&victim);
+            self.stats.evictions += 1;
+        }
+        Ok(())
     }
 
     fn id(key: &Key<'_>) -> (Group, u32, Vec<u8>) {
@@ -116,9 +144,11 @@ impl Store {
         key: &Key<'_>,
         value: Value<'_>,
         deadline: Option<Time>,
-        _now: Time,
+        now: Time,
     ) -> Result<(), Full> {
-        self.map.insert(Store::id(key), (Bytes::copy_from_slice(value.bytes()), deadline));
+        let id = Store::id(key);
+        self.make_room(&id, now)?;
+        self.map.insert(id, (Bytes::copy_from_slice(value.bytes()), deadline));
         Ok(())
     }
 
