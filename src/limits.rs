@@ -22,3 +22,17 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(VALUE_BYTES_MAX <= VALUE_BYTES_MAX_RELAXED);
 const _: () = assert!(SHARED_VALUE_BYTES_MIN < VALUE_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED <= SHARED_VALUE_BYTES_MIN);
+
+// What one command may cost the engine.
+
+/// Largest table of LCS in cells, one bit each (Redis: four bytes each, `proto-max-bulk-len`).
+/// It bounds the time as well: a cell takes a few nanoseconds of one worker, no lock held.
+pub const LCS_CELLS_MAX: usize = VALUE_BYTES_MAX / 4;
+/// Most steps of matching one name against a pattern; beyond it counts as no match.
+pub const GLOB_STEPS_MAX: usize = 1024 * 1024;
+/// Items visited by SCAN or KEYS under one taking of a lock.
+pub const WALK_ITEMS_PER_LOCK: usize = 256;
+/// Memory a thread keeps for putting small values together; larger ones get their own buffer.
+pub const SCRATCH_BYTES_MAX: usize = 2 * SHARED_VALUE_BYTES_MIN;
+
+const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
