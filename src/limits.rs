@@ -36,3 +36,18 @@ pub const WALK_ITEMS_PER_LOCK: usize = 256;
 pub const SCRATCH_BYTES_MAX: usize = 2 * SHARED_VALUE_BYTES_MIN;
 
 const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
+// Codec (`resp`).
+
+/// Longest inline command before authentication.
+pub const INLINE_BYTES_MAX_UNAUTHENTICATED: usize = 16 * 1024;
+/// Arguments of an unfinished command that a decoder keeps room for once the command is done.
+pub const DECODER_ARGS_KEPT_MAX: usize = 64;
+/// Room that an output keeps when it is empty and its recent use was small.
+pub const OUTPUT_KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Uses of a grown output in a row that needed less than a quarter of it, before it shrinks.
+pub const OUTPUT_SMALL_USES_MAX: u32 = 64;
+/// Pieces of an output given to one writev(2).
+pub const OUTPUT_SLICES_MAX: usize = 64;
+
+const _: () = assert!(INLINE_BYTES_MAX_UNAUTHENTICATED <= INLINE_BYTES_MAX);
+const _: () = assert!(OUTPUT_SLICES_MAX <= 1024, "IOV_MAX of Linux");
