@@ -38,3 +38,10 @@ pub const SLOWLOG_LEN_MAX: usize = 100_000;
 pub const MAX_MEMORY_BYTES_MIN: u64 = 1024 * 1024;
 
 const _: () = assert!(KEY_BYTES_MAX_STRICT <= KEY_BYTES_MAX);
+
+// Room `cli`.
+
+/// How long `crabcache healthcheck` waits for each step.
+pub const HEALTHCHECK_MS_MAX: u64 = 3000;
+/// How much of an answer it reads.
+pub const HEALTHCHECK_BYTES_MAX: u64 = 64 * 1024;
