@@ -51,3 +51,26 @@ pub const OUTPUT_SLICES_MAX: usize = 64;
 
 const _: () = assert!(INLINE_BYTES_MAX_UNAUTHENTICATED <= INLINE_BYTES_MAX);
 const _: () = assert!(OUTPUT_SLICES_MAX <= 1024, "IOV_MAX of Linux");
+// Room `config`: what settings may be.
+
+/// Longest key under `validation = "strict"`.
+pub const KEY_BYTES_MAX_STRICT: usize = 1024;
+/// Most workers that can be asked for.
+pub const WORKERS_MAX: usize = 256;
+/// Most shards that can be asked for.
+pub const SHARDS_MAX: usize = 256;
+/// Most connections that can be asked for.
+pub const CLIENTS_MAX: usize = 1_000_000;
+/// Most slow commands that can be kept.
+pub const SLOWLOG_LEN_MAX: usize = 100_000;
+/// Least memory bound that makes sense: below it the index alone would not fit.
+pub const MAX_MEMORY_BYTES_MIN: u64 = 1024 * 1024;
+
+const _: () = assert!(KEY_BYTES_MAX_STRICT <= KEY_BYTES_MAX);
+
+// Room `cli`.
+
+/// How long `crabcache healthcheck` waits for each step.
+pub const HEALTHCHECK_MS_MAX: u64 = 3000;
+/// How much of an answer it reads.
+pub const HEALTHCHECK_BYTES_MAX: u64 = 64 * 1024;
