@@ -74,3 +74,31 @@ const _: () = assert!(KEY_BYTES_MAX_STRICT <= KEY_BYTES_MAX);
 pub const HEALTHCHECK_MS_MAX: u64 = 3000;
 /// How much of an answer it reads.
 pub const HEALTHCHECK_BYTES_MAX: u64 = 64 * 1024;
+// Metrics and HTTP.
+
+/// Latencies are told apart up to 2^36 ns, about 69 s.
+pub const HISTOGRAM_NANOS_BITS: u32 = 36;
+/// Parts of a power of two in the latencies of a command: each is known to 1/32.
+pub const COMMAND_LATENCY_GROUPING: u32 = 5;
+/// Parts of a power of two in the latencies of a shard, of which there are many: known to 1/8.
+pub const SHARD_LATENCY_GROUPING: u32 = 3;
+/// Most error codes counted apart by a worker.
+pub const ERROR_CODES_MAX: usize = 128;
+/// Longest error code counted under its own name.
+pub const ERROR_CODE_BYTES_MAX: usize = 32;
+/// Samples that rates are taken from.
+pub const RATE_SAMPLES: usize = 16;
+/// Time between two of these samples.
+pub const RATE_SAMPLE_MS: u64 = 100;
+/// Without a beat for so long a worker counts as stalled and the node as unhealthy.
+pub const WORKER_STALL_MS_MAX: u64 = 10_000;
+/// Most HTTP connections at once; further ones wait in the kernel's queue.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Longest wait for the head of an HTTP request, and for the next one on an open connection.
+pub const HTTP_HEAD_MS_MAX: u64 = 30_000;
+/// Longest life of an HTTP connection; a client that never reads ends here.
+pub const HTTP_CONNECTION_MS_MAX: u64 = 300_000;
+
+const _: () = assert!(COMMAND_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
+const _: () = assert!(SHARD_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
+const _: () = assert!(HTTP_HEAD_MS_MAX < HTTP_CONNECTION_MS_MAX);
