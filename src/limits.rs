@@ -36,6 +36,12 @@ pub const WALK_ITEMS_PER_LOCK: usize = 256;
 pub const SCRATCH_BYTES_MAX: usize = 2 * SHARED_VALUE_BYTES_MIN;
 
 const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
+// Workers and sessions.
+
+/// Words of a slow command that are kept.
+pub const SLOWLOG_ARGS_MAX: usize = 32;
+/// Bytes of such a word that are kept.
+pub const SLOWLOG_ARG_BYTES_MAX: usize = 128;
 // Codec (`resp`).
 
 /// Longest inline command before authentication.
