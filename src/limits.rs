@@ -3,8 +3,9 @@
 
 /// Values longer than this become reference-counted buffers of their own.
 pub const SHARED_VALUE_BYTES_MIN: usize = 16 * 1024;
-/// Longest key. Redis allows 512 MiB; nobody means it.
-pub const KEY_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Longest key: with the longest value kept in a segment it fits the smallest segment. Redis
+/// allows 512 MiB; nobody means it.
+pub const KEY_BYTES_MAX: usize = 32 * 1024;
 /// Longest value under `validation = "normal"` and `"strict"` (Redis: `proto-max-bulk-len`).
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest value under `validation = "relaxed"`.
@@ -22,6 +23,19 @@ const _: () = assert!(VALUE_BYTES_MAX <= VALUE_BYTES_MAX_RELAXED);
 const _: () = assert!(SHARED_VALUE_BYTES_MIN < VALUE_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED <= SHARED_VALUE_BYTES_MIN);
 
+// What one command may cost the engine.
+
+/// Largest table of LCS in cells, one bit each (Redis: four bytes each, `proto-max-bulk-len`).
+/// It bounds the time as well: a cell takes a few nanoseconds of one worker, no lock held.
+pub const LCS_CELLS_MAX: usize = VALUE_BYTES_MAX / 4;
+/// Most steps of matching one name against a pattern; beyond it counts as no match.
+pub const GLOB_STEPS_MAX: usize = 1024 * 1024;
+/// Items visited by SCAN or KEYS under one taking of a lock.
+pub const WALK_ITEMS_PER_LOCK: usize = 256;
+/// Memory a thread keeps for putting small values together; larger ones get their own buffer.
+pub const SCRATCH_BYTES_MAX: usize = 2 * SHARED_VALUE_BYTES_MIN;
+
+const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
 // Workers and sessions.
 
 /// Words of a slow command that are kept.
@@ -99,6 +113,13 @@ pub const SLOWLOG_LEN_MAX: usize = 100_000;
 pub const MAX_MEMORY_BYTES_MIN: u64 = 1024 * 1024;
 
 const _: () = assert!(KEY_BYTES_MAX_STRICT <= KEY_BYTES_MAX);
+
+// Room `cli`.
+
+/// How long `crabcache healthcheck` waits for each step.
+pub const HEALTHCHECK_MS_MAX: u64 = 3000;
+/// How much of an answer it reads.
+pub const HEALTHCHECK_BYTES_MAX: u64 = 64 * 1024;
 // Metrics and HTTP.
 
 /// Latencies are told apart up to 2^36 ns, about 69 s.

@@ -1,6 +1,9 @@
 //! COMMAND and its subcommands: what the table says of itself, in the shapes of Redis 7.2. Written
 //! from the table alone; knows no session, and no glob matcher but the one it is given.
 
+#[cfg(test)]
+mod tests;
+
 use super::Args;
 use super::parse::wrong_number;
 use super::reply::{ReplyWriter, errors};

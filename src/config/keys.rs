@@ -53,14 +53,16 @@ impl Key {
 
     /// The key whose name is most like `name`, if one is like it at all.
     pub(super) fn nearest(name: &str) -> Option<&'static str> {
-        let tolerated = 2 + name.len() / 5;
         KEYS.iter()
             .map(|key| (distance(name, key.name).min(misplaced(name, key.name)), key.name))
             .min()
-            .filter(|(distance, _)| *distance <= tolerated)
+            .filter(|(distance, _)| *distance <= EDITS_TOLERATED)
             .map(|(_, nearest)| nearest)
     }
 }
+
+/// Names that differ by more are not like each other.
+const EDITS_TOLERATED: usize = 3;
 
 /// 1 when only the section is missing or wrong.
 fn misplaced(name: &str, key: &str) -> usize {

@@ -4,6 +4,8 @@
 pub mod docs;
 mod flags;
 mod keys;
+#[cfg(test)]
+mod tests;
 
 pub use docs::{Argument, Docs};
 pub use flags::{Categories, Category, Flag, Flags};
@@ -162,9 +164,10 @@ impl Spec {
         self.key_specs.first().map_or(0, |k| i64::from(k.first))
     }
 
-    /// Position of the last key; negative: counted from the end; 0: it has none.
+    /// Position of the last key; negative: counted from the end; 0: it has none. Where there are
+    /// several runs of keys, each begins behind the one before; a test holds the table to it.
     pub fn last_key(&self) -> i64 {
-        self.key_specs.first().map_or(0, |k| {
+        self.key_specs.last().map_or(0, |k| {
             let last = i64::from(k.last);
             if last >= 0 { i64::from(k.first) + last } else { last }
         })
