@@ -92,3 +92,6 @@ fn answer(good: bool, health: &Health) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, health.json()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,7 @@ fn server(text: &mut Text, input: &InfoInput<'_>) {
     text.field("uptime_in_seconds", facts.uptime_seconds());
     text.field("uptime_in_days", facts.uptime_seconds() / 86_400);
     text.fixed("hz:10 configured_hz:10");
-    text.field("lru_clock", facts.now_ms / 1000 & 0x00ff_ffff);
+    text.field("lru_clock", (facts.now_ms / 1000) & 0x00ff_ffff);
     text.field("executable", &facts.executable);
     text.field("config_file", &facts.config_file);
     text.fixed("io_threads_active:0");
@@ -351,4 +351,100 @@ fn crabcache(text: &mut Text, input: &InfoInput<'_>) {
     text.field("upkeep_steps", view.metrics.totals.upkeep_steps);
     text.field("open_files", view.process.open_files);
     text.field("threads", view.process.threads);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InfoInput, human, render};
+    use crate::metrics::NodeFacts;
+    use crate::server::stats::tests::example;
+    use std::collections::BTreeSet;
+
+    /// INFO everything of the example node, with LF for CR LF.
+    const GOLDEN: &str = include_str!("info_golden.txt");
+
+    fn info(names: &[&str]) -> String {
+        let (facts, view) = example();
+        let input = InfoInput { facts: &facts, view: &view };
+        render(&input, names.iter().map(|n| n.as_bytes()))
+    }
+
+    fn titles(text: &str) -> Vec<&str> {
+        text.lines().filter_map(|l| l.strip_prefix("# ")).collect()
+    }
+
+    #[test]
+    fn everything_is_as_recorded() {
+        let text = info(&["everything"]);
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+        let text = text.replace("\r\n", "\n");
+        assert_eq!(text, GOLDEN, "INFO has changed; if that is meant, record it:\n{text}");
+    }
+
+    #[test]
+    fn sections_are_chosen_as_in_redis() {
+        let default = [
+            "Server",
+            "Clients",
+            "Memory",
+            "Persistence",
+            "Stats",
+            "Replication",
+            "CPU",
+            "Modules",
+            "Errorstats",
+            "Cluster",
+            "Keyspace",
+        ];
+        assert_eq!(titles(&info(&[])), default);
+        assert_eq!(titles(&info(&["DEFAULT"])), default);
+        assert_eq!(info(&["all"]), info(&["Everything"]));
+        assert_eq!(titles(&info(&["all"])).len(), 14);
+        // In their own order, each once, unknown ones left out.
+        let some = info(&["keyspace", "CPU", "nosuch", "cpu"]);
+        assert_eq!(titles(&some), ["CPU", "Keyspace"]);
+        assert!(titles(&info(&["default", "commandstats"])).contains(&"Commandstats"));
+        assert_eq!(info(&["module_list"]), "# Modules\r\n");
+        assert_eq!(info(&["nosuch"]), "");
+        assert!(info(&["cluster"]).ends_with("cluster_enabled:0\r\n"));
+    }
+
+    #[test]
+    fn each_field_is_there_once_and_has_a_value() {
+        let text = info(&["everything"]);
+        let mut seen = BTreeSet::new();
+        for line in text.split("\r\n").filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            let (name, value) = line.split_once(':').unwrap();
+            assert!(seen.insert(name), "twice: {name}");
+            assert!(!value.is_empty() || name == "config_file", "{line}");
+        }
+    }
+
+    #[test]
+    fn an_empty_keyspace_has_no_line() {
+        let (facts, mut view) = example();
+        view.shards.iter_mut().for_each(|s| s.items = 0);
+        let input = InfoInput { facts: &facts, view: &view };
+        assert_eq!(render(&input, [&b"keyspace"[..]].into_iter()), "# Keyspace\r\n");
+    }
+
+    #[test]
+    fn loading_and_cluster_are_told() {
+        let (_, view) = example();
+        let facts = NodeFacts { loading: true, cluster_enabled: true, ..NodeFacts::default() };
+        let text = render(&InfoInput { facts: &facts, view: &view }, [].into_iter());
+        for line in ["loading:1", "cluster_enabled:1", "redis_mode:cluster"] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_in_redis() {
+        let cases = [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (943 * 1024 + 112, "943.11K")];
+        for (bytes, text) in cases {
+            assert_eq!(human(bytes), text);
+        }
+        assert_eq!(human(25_276_510_208), "23.54G");
+        assert_eq!(human(u64::MAX), "16384.00P");
+    }
 }
