@@ -1,4 +1,4 @@
-//! Questions about the node as a whole, and its end: INFO, STATS, TIME, ROLE, SHUTDOWN and the like.
+//! Questions about the node as a whole, and its end: INFO, STATS, TIME, ROLE, SHUTDOWN.
 
 use super::Server;
 use super::facts::VERSION;

@@ -17,9 +17,10 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const TOO_MANY_ATTEMPTS: &str = "ERR too many failed AUTH attempts from this address, try again \
                                  in a second";
-const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
-     AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
-     version at the same time";
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
+                           otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+                           authenticate the client and select the RESP protocol version at the \
+                           same time";
 
 /// Wrong passwords of late, by address: whoever guesses is slowed down to a few tries a second.
 #[derive(Debug, Default)]

@@ -1,8 +1,10 @@
 //! Commands one by one, each looked at first: before authentication, while a pause is on, and for
 //! clients that want no answers. The cold sibling of `batch`.
 
-use super::batch::{Batch, Frame, Peer, Stop};
+use super::batch::{Frame, Stop};
+use super::execute::Batch;
 use super::notice::Pause;
+use super::peer::Peer;
 use super::plan::Plan;
 use super::session::{After, Replies};
 use crate::clock;
@@ -65,9 +67,8 @@ pub(super) fn execute(
         }
     }
     let stop = match answered(batch, peer, plan) {
-        None | Some(After::Continue) => None,
-        Some(After::Close) => Some(Stop::Close),
-        Some(After::Sleep(time)) => Some(Stop::Sleep(time)),
+        Some(after) => after.into_stop(),
+        None => None,
     };
     (1, stop)
 }

@@ -1,9 +1,10 @@
 //! One connection: reads, lets `batch` execute, sends. While it is idle it holds no buffer. Knows
 //! sockets, and no command.
 
-use super::batch::{Peer, Processed, Stop, process};
+use super::batch::{Processed, Stop, process};
 use super::big::Big;
 use super::clients::Client;
+use super::peer::Peer;
 use super::send::Sender;
 use super::session::Session;
 use super::{Desk, Worker};

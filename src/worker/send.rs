@@ -1,7 +1,7 @@
 //! Answers to the socket: at once if it takes them, else kept until it does. Knows no command.
 
 use super::Worker;
-use super::batch::Peer;
+use super::peer::Peer;
 use crate::clock;
 use crate::limits;
 use crate::resp::Output;

@@ -142,7 +142,8 @@ impl Connection {
         let nanos = clock::monotonic_nanos();
         if let Some(more) = self.worker.quiet.pass(nanos) {
             let client = self.client();
-            tracing::warn!(id = client.id, peer = %client.peer, more, "closing a connection: {reason}");
+            let (id, peer) = (client.id, client.peer);
+            tracing::warn!(id, %peer, more, "closing a connection: {reason}");
         }
     }
 }

@@ -1,0 +1,201 @@
+//! Carries plans out, one after the other, under the locks they need, and counts them. The hot
+//! path's second half; knows no bytes of requests and no socket.
+
+use super::Worker;
+use super::batch::Stop;
+use super::plan::{Plan, is_slow};
+use super::session::{After, Answer, Call, Session};
+use super::slow;
+use crate::clock;
+use crate::command::reply::ReplyWriter;
+use crate::command::{Args, Time};
+use crate::engine::Shard;
+use crate::metrics::CommandIndex;
+use parking_lot::MutexGuard;
+
+/// What a batch did, for the metrics.
+#[derive(Default)]
+pub(super) struct Tally {
+    commands: Vec<(CommandIndex, u32)>,
+    runs: Vec<(usize, u32)>,
+    calls: u32,
+    own_nanos: u64,
+}
+
+/// A batch on its way.
+pub(super) struct Batch<'w, 'o> {
+    pub(super) worker: &'w Worker,
+    pub(super) answer: Answer<'o>,
+    pub(super) now: Time,
+    pub(super) tally: &'o mut Tally,
+    pub(super) began: u64,
+}
+
+impl Batch<'_, '_> {
+    /// Executes plans in order. Returns how many, and why no more.
+    #[inline]
+    pub(super) fn execute(
+        &mut self,
+        session: &mut Session,
+        output_max: usize,
+        plans: &[Plan<'_>],
+    ) -> (usize, Option<Stop>) {
+        let engine = &*self.worker.shared.engine;
+        let mut held: Option<(usize, MutexGuard<'_, Shard>)> = None;
+        for (i, plan) in plans.iter().enumerate() {
+            if let Plan::Key { spec, shard, key, op } = plan {
+                let locked = match &mut held {
+                    Some((holding, guard)) if holding == shard => guard,
+                    other => {
+                        // Released before the next is taken: never two locks at once.
+                        *other = None;
+                        self.tally.runs.push((*shard, 0));
+                        &mut other.insert((*shard, engine.lock(*shard))).1
+                    }
+                };
+                locked.execute(key, op, self.now, &mut self.answer);
+                let index = CommandIndex(spec.id.index() as u16);
+                self.tally.count_key(index);
+                if self.answer.take_failed() {
+                    self.failed(index);
+                }
+            } else {
+                held = None;
+                if let Some(stop) = self.execute_rare(session, plan) {
+                    return (i + 1, stop.into_stop());
+                }
+            }
+            if self.answer.output().len() >= output_max {
+                return (i + 1, Some(Stop::Yield));
+            }
+        }
+        (plans.len(), None)
+    }
+
+    #[cold]
+    fn failed(&self, index: CommandIndex) {
+        self.worker.metrics().failed(index);
+    }
+
+    /// Executes a plan that is not on one key. `Some` after a command of the session.
+    #[inline(never)]
+    pub(super) fn execute_rare(&mut self, session: &mut Session, plan: &Plan<'_>) -> Option<After> {
+        match plan {
+            Plan::Key { shard, key, op, spec } => {
+                let engine = &*self.worker.shared.engine;
+                engine.lock(*shard).execute(key, op, self.now, &mut self.answer);
+                self.tally.runs.push((*shard, 1));
+                self.count(spec.id.index(), None);
+                None
+            }
+            Plan::Data { spec, command } => {
+                let slow_since = is_slow(command).then(clock::monotonic_nanos);
+                let engine = &*self.worker.shared.engine;
+                engine.execute(command, self.now, &mut self.answer);
+                self.count(spec.id.index(), slow_since);
+                None
+            }
+            Plan::Session { spec, args } => {
+                let since = clock::monotonic_nanos();
+                session.client.set_last_command(spec.id);
+                let (now, worker) = (self.now, self.worker.index);
+                let call = Call { spec, args: *args, now, worker };
+                let after = self.worker.sessions.run(&call, session, &mut self.answer);
+                self.count(spec.id.index(), Some(since));
+                Some(after)
+            }
+            Plan::Refused(refusal) => {
+                self.answer.error(&refusal.text);
+                self.answer.take_failed();
+                let index = refusal.spec.map(|spec| CommandIndex(spec.id.index() as u16));
+                self.worker.metrics().rejected(index);
+                None
+            }
+        }
+    }
+
+    /// Counts a command, timed on its own when it began at `own_since`.
+    fn count(&mut self, index: usize, own_since: Option<u64>) {
+        let index = CommandIndex(index as u16);
+        if self.answer.take_failed() {
+            self.failed(index);
+        }
+        match own_since {
+            None => self.tally.count(index),
+            Some(since) => {
+                let nanos = clock::monotonic_nanos().saturating_sub(since);
+                self.tally.own_nanos += nanos;
+                self.worker.metrics().calls(index, 1, nanos);
+            }
+        }
+    }
+
+    /// Hands the counts to the metrics and, when it took long, to the slow log.
+    #[inline]
+    pub(super) fn finish<'a>(
+        self,
+        ended: u64,
+        session: &Session,
+        slow_nanos: u64,
+        plans: &[Plan<'_>],
+        args: impl Fn(usize) -> Args<'a>,
+    ) {
+        let Batch { worker, tally, began, now, .. } = self;
+        let nanos = ended.saturating_sub(began);
+        let shared_nanos = nanos.saturating_sub(tally.own_nanos);
+        let mean = shared_nanos / u64::from(tally.calls.max(1));
+        let metrics = worker.metrics();
+        metrics.batch(&tally.commands, mean);
+        let shards = worker.shared.engine.shard_count();
+        for (shard, operations) in &tally.runs {
+            metrics.shard_run(*shard, shards, *operations, mean);
+        }
+        if let Some(spec) = plans.last().and_then(Plan::spec) {
+            session.client.set_last_command(spec.id);
+        }
+        if nanos > slow_nanos {
+            slow::note(worker, session, now, nanos, plans, args);
+        }
+        tally.clear();
+    }
+}
+
+impl After {
+    /// What it means for the rest of the batch: the session may have changed, so it ends here.
+    pub(super) fn into_stop(self) -> Option<Stop> {
+        match self {
+            After::Continue => None,
+            After::Close => Some(Stop::Close),
+            After::Sleep(time) => Some(Stop::Sleep(time)),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a command on one key, in the run at hand.
+    #[inline]
+    fn count_key(&mut self, index: CommandIndex) {
+        if let Some((_, operations)) = self.runs.last_mut() {
+            *operations += 1;
+        }
+        self.count(index);
+    }
+
+    /// Counts a command that shares the time of the batch.
+    #[inline]
+    fn count(&mut self, index: CommandIndex) {
+        self.calls += 1;
+        match self.commands.iter_mut().find(|(known, _)| *known == index) {
+            Some((_, calls)) => *calls += 1,
+            None => self.commands.push((index, 1)),
+        }
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.commands.clear();
+        self.runs.clear();
+        self.calls = 0;
+        self.own_nanos = 0;
+    }
+}
