@@ -134,7 +134,15 @@ pub const HTTP_CONNECTIONS_MAX: usize = 64;
 pub const HTTP_HEAD_MS_MAX: u64 = 30_000;
 /// Longest life of an HTTP connection; a client that never reads ends here.
 pub const HTTP_CONNECTION_MS_MAX: u64 = 300_000;
+/// Longest head of an HTTP request, and most bytes of it read at once.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest wait for HTTP answers under way when the node stops.
+pub const HTTP_STOP_MS_MAX: u64 = 2_000;
+/// Wait before accepting again after that failed.
+pub const HTTP_ACCEPT_RETRY_MS: u64 = 100;
 
 const _: () = assert!(COMMAND_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
 const _: () = assert!(SHARD_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
 const _: () = assert!(HTTP_HEAD_MS_MAX < HTTP_CONNECTION_MS_MAX);
+// What hyper asks for at least.
+const _: () = assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);
