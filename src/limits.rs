@@ -72,6 +72,46 @@ const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
 pub const SLOWLOG_ARGS_MAX: usize = 32;
 /// Bytes of such a word that are kept.
 pub const SLOWLOG_ARG_BYTES_MAX: usize = 128;
+/// Size of a worker's read buffer: the most that one read brings.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Reads of one connection before others have a turn.
+pub const TURN_READS_MAX: usize = 4;
+/// Time that one connection's commands take before others have a turn.
+pub const TURN_NANOS_MAX: u64 = 1_000_000;
+/// Commands that are decoded, hashed and executed in one go.
+pub const BATCH_COMMANDS_MAX: usize = 64;
+/// Empty lines between two commands before others have a turn.
+pub const EMPTY_COMMANDS_MAX: usize = 1024;
+/// Least step in which the buffer of a large value grows.
+pub const BIG_STEP_BYTES: usize = 1024 * 1024;
+/// Unsent answers at which no further command is read from who is not authenticated.
+pub const OUTPUT_BYTES_MAX_UNAUTHENTICATED: usize = 1024;
+/// Unexecuted input of who is not authenticated.
+pub const QUERY_BYTES_MAX_UNAUTHENTICATED: usize =
+    (ARGS_MAX_UNAUTHENTICATED + 1) * (BULK_BYTES_MAX_UNAUTHENTICATED + 32) + READ_BYTES;
+/// Log lines a second about connections of a worker.
+pub const LOG_LINES_PER_SECOND_MAX: u32 = 10;
+/// Time between two looks for connections that take too long.
+pub const SWEEP_MS: u64 = 1000;
+/// Time until the next try when no connection can be accepted.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// Time between two rounds of upkeep of a busy worker.
+pub const UPKEEP_MS_MIN: u64 = 10;
+/// The same of an idle one.
+pub const UPKEEP_MS_MAX: u64 = 100;
+/// Steps of upkeep in a row before the timer is asked again.
+pub const UPKEEP_ROUNDS_MAX: u32 = 64;
+/// Longest wait for answers on their way when the node ends.
+pub const DRAIN_MS_MAX: u64 = 2000;
+/// Time between two looks at them.
+pub const DRAIN_STEP_MS: u64 = 5;
+/// Bytes read on without looking when a connection is closed.
+pub const GOODBYE_BYTES_MAX: usize = 1024 * 1024;
+/// How long that may take.
+pub const GOODBYE_MS_MAX: u64 = 1000;
+
+const _: () = assert!(UPKEEP_MS_MAX < WORKER_STALL_MS_MAX);
+const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED < READ_BYTES / 2);
 // Codec (`resp`).
 
 /// Longest inline command before authentication.
