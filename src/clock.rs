@@ -1,1 +1,79 @@
-//! The only room that reads the time.
+//! The only room that reads the time, and where chance comes from. Knows nothing of who asks.
+
+use crate::command::Time;
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Where [`monotonic_nanos`] counts from: about the start of the process.
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+thread_local! {
+    static CHANCE: Cell<u64> = Cell::new(seed());
+}
+
+/// The wall clock, in milliseconds since the Unix epoch: what deadlines are measured by. It may
+/// step back when the machine's clock is set.
+#[inline]
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
+pub fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Nanoseconds since about the start of the process; never steps back.
+#[inline]
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
+pub fn monotonic_nanos() -> u64 {
+    let since = Instant::now().saturating_duration_since(*START);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A random number, from a generator of this thread's own that the system's chance has seeded.
+/// Good enough for hash seeds, sampling and jitter; not for secrets.
+#[inline]
+pub fn random_u64() -> u64 {
+    CHANCE.with(|state| {
+        let next = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        state.set(next);
+        mix(next)
+    })
+}
+
+/// SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
+#[inline]
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The standard library seeds its hash maps from the system; a hash of nothing hands that on.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{monotonic_nanos, now, random_u64};
+
+    #[test]
+    fn time_is_plausible_and_never_steps_back() {
+        assert!(now().0 > 1_700_000_000_000);
+        let readings: Vec<u64> = (0..1000).map(|_| monotonic_nanos()).collect();
+        assert!(readings.is_sorted());
+    }
+
+    #[test]
+    fn chance_differs_between_draws_and_threads() {
+        let here: Vec<u64> = (0..100).map(|_| random_u64()).collect();
+        let draw = || (0..100).map(|_| random_u64()).collect::<Vec<_>>();
+        let there = std::thread::spawn(draw).join().expect("the thread ends");
+        let mut all = [here, there].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 200);
+    }
+}

@@ -1,3 +1,7 @@
-//! What many nodes agree on: slots, topology, records. Pure: knows no socket, clock, thread or chance.
+//! What many nodes agree on: slots, records, topology, the gate. Pure: knows no socket, clock,
+//! thread or chance.
 
+pub mod gate;
+pub mod record;
 pub mod slot;
+pub mod topology;

@@ -2,9 +2,11 @@
 //! here and nowhere else; this room knows neither memory nor sockets.
 
 pub mod effect;
+pub mod introspect;
 pub mod parse;
 pub mod reply;
 pub mod spec;
+mod table;
 
 use bytes::Bytes;
 

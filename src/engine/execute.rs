@@ -1,8 +1,20 @@
 //! What each command does to one key. Knows the store's verbs, not its memory.
+//! Each arm is a call; what it does stands in the file of its family.
 
-use super::{Key, Store};
-use crate::command::reply::ReplyWriter;
-use crate::command::{KeyOp, Time};
+mod counter;
+mod held;
+mod number;
+mod object;
+mod set;
+mod text;
+mod ttl;
+
+pub(super) use held::Held;
+pub(super) use object::STRING;
+
+use super::{Full, Item, ItemValue, Key, Store};
+use crate::command::reply::{ReplyWriter, errors};
+use crate::command::{KeyOp, Time, Value};
 
 /// Executes `op` on `key` and writes its one reply.
 #[inline]
@@ -13,11 +25,113 @@ pub(super) fn execute<W: ReplyWriter>(
     now: Time,
     out: &mut W,
 ) {
-    match op {
-        KeyOp::Get => match store.get(key, now) {
-            Some(item) => out.bulk(item.value.bytes()),
-            None => out.null(),
-        },
-        _ => out.error("ERR"),
+    let mut at = Target { store, key, now };
+    match *op {
+        KeyOp::Get => get(&mut at, out),
+        KeyOp::Set(ref op) => set::set(&mut at, op, out),
+        KeyOp::GetEx(change) => ttl::get_ex(&mut at, change, out),
+        KeyOp::GetDel => set::get_del(&mut at, out),
+        KeyOp::GetSet(value) => set::get_set(&mut at, value, out),
+        KeyOp::SetNx(value) => set::set_nx(&mut at, value, out),
+        KeyOp::Append(more) => text::append(&mut at, more, out),
+        KeyOp::StrLen => text::len(&mut at, out),
+        KeyOp::GetRange { start, end } => text::get_range(&mut at, start, end, out),
+        KeyOp::SetRange { offset, value } => text::set_range(&mut at, offset, value, out),
+        KeyOp::IncrBy(by) => counter::incr_by(&mut at, by, out),
+        KeyOp::IncrByFloat(by) => counter::incr_by_float(&mut at, by, out),
+        KeyOp::Delete => out.integer(at.remove().into()),
+        KeyOp::Exists => out.integer(at.peek().is_some().into()),
+        KeyOp::Touch => out.integer(at.get().is_some().into()),
+        KeyOp::Type => object::type_name(&at, out),
+        KeyOp::Expire { at: time, condition } => ttl::expire(&mut at, time, condition, out),
+        KeyOp::Ttl { absolute, millis } => ttl::ttl(&at, absolute, millis, out),
+        KeyOp::Persist => ttl::persist(&mut at, out),
+        KeyOp::ObjectEncoding => object::encoding(&at, out),
+        KeyOp::ObjectFreq => object::freq(&at, out),
+        KeyOp::ObjectIdleTime => object::idle_time(&at, out),
+        KeyOp::ObjectRefCount => object::ref_count(&at, out),
+        KeyOp::MemoryUsage => object::memory_usage(&at, out),
+    }
+}
+
+/// A key in its store at a time: what every command on one key works on.
+pub(super) struct Target<'a> {
+    pub(super) store: &'a mut Store,
+    pub(super) key: &'a Key<'a>,
+    pub(super) now: Time,
+}
+
+impl Target<'_> {
+    /// The item, as a reader sees it: counted as a hit or a miss, and as an access.
+    #[inline]
+    pub(super) fn get(&mut self) -> Option<Item<'_>> {
+        self.store.get(self.key, self.now)
+    }
+
+    /// The item, without a trace: for writers, whose write is the access, and for questions that
+    /// must not make an item look used (EXISTS, TTL, TYPE, OBJECT).
+    #[inline]
+    pub(super) fn peek(&self) -> Option<Item<'_>> {
+        self.store.peek(self.key, self.now)
+    }
+
+    /// Stores a value. With a deadline that has passed the key is deleted instead.
+    #[inline]
+    pub(super) fn put(&mut self, value: Value<'_>, deadline: Option<Time>) -> Result<(), Full> {
+        if deadline.is_some_and(|d| d <= self.now) {
+            self.store.remove(self.key, self.now);
+            return Ok(());
+        }
+        self.store.set(self.key, value, deadline, self.now)
+    }
+
+    /// Removes the item; whether there was one.
+    #[inline]
+    pub(super) fn remove(&mut self) -> bool {
+        self.store.remove(self.key, self.now)
+    }
+
+    /// Changes the deadline of an item known to be there. One that has passed deletes it.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Time>) -> Result<(), Full> {
+        if deadline.is_some_and(|d| d <= self.now) {
+            self.store.remove(self.key, self.now);
+            return Ok(());
+        }
+        self.store.set_deadline(self.key, deadline, self.now).map(|_| ())
+    }
+}
+
+#[inline]
+fn get<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
+    match at.get() {
+        Some(item) => write_value(item.value, out),
+        None => out.null(),
+    }
+}
+
+/// Answers a value: a small one is copied, a big one goes by reference.
+#[inline]
+pub(super) fn write_value<W: ReplyWriter>(value: ItemValue<'_>, out: &mut W) {
+    match value {
+        ItemValue::Inline(bytes) => out.bulk(bytes),
+        ItemValue::Shared(bytes) => out.bulk_shared(bytes),
+    }
+}
+
+/// Answers OK, or that there was no room.
+#[inline]
+pub(super) fn write_done<W: ReplyWriter>(done: Result<(), Full>, out: &mut W) {
+    match done {
+        Ok(()) => out.simple("OK"),
+        Err(Full) => out.error(errors::OUT_OF_MEMORY),
+    }
+}
+
+/// Answers a number, or that there was no room.
+#[inline]
+fn write_count<W: ReplyWriter>(done: Result<(), Full>, count: i64, out: &mut W) {
+    match done {
+        Ok(()) => out.integer(count),
+        Err(Full) => out.error(errors::OUT_OF_MEMORY),
     }
 }

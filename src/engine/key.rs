@@ -17,9 +17,13 @@ impl<'a> Key<'a> {
     /// Hashes `bytes`.
     #[inline]
     pub fn new(bytes: &'a [u8], seed: u64) -> Key<'a> {
-        let secrets = rapidhash::v3::RapidSecrets::seed_cpp(seed);
-        let hash = rapidhash::v3::rapidhash_v3_seeded(bytes, &secrets);
-        Key { bytes, hash, slot: Slot::of(bytes) }
+        Key { bytes, hash: hash(bytes, seed), slot: Slot::of(bytes) }
+    }
+
+    /// Where a key of this name stands in the hash order of its group.
+    #[inline]
+    pub fn position_of(bytes: &[u8], seed: u64) -> u32 {
+        (hash(bytes, seed) >> 32) as u32
     }
 
     /// The group of its slot.
@@ -33,4 +37,10 @@ impl<'a> Key<'a> {
     pub fn position(&self) -> u32 {
         (self.hash >> 32) as u32
     }
+}
+
+#[inline]
+fn hash(bytes: &[u8], seed: u64) -> u64 {
+    let secrets = rapidhash::v3::RapidSecrets::seed_cpp(seed);
+    rapidhash::v3::rapidhash_v3_seeded(bytes, &secrets)
 }

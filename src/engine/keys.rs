@@ -1,10 +1,160 @@
 //! Commands on several keys: all their shards are locked, in ascending order, so they are atomic.
+//!
+//! One thing is not all or nothing: an MSET that finds no room half-way keeps what it has set
+//! (each key its old or its new value, never another) and answers that memory is short. Asking for
+//! room beforehand would not help, since making it for one key may take it from another; undoing
+//! would mean copying every old value of every MSET. MSETNX does undo: nothing was there before.
 
-use super::Engine;
-use crate::command::reply::ReplyWriter;
-use crate::command::{KeysOp, Time};
+mod lcs;
+
+use super::execute::{Held, Target, write_done, write_value};
+use super::{Engine, Full, Key, Shard};
+use crate::command::reply::{ReplyWriter, errors};
+use crate::command::{Args, KeysOp, Time};
+use parking_lot::MutexGuard;
+
+const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
 /// Executes `op` and writes its one reply.
-pub(super) fn execute<W: ReplyWriter>(_engine: &Engine, _op: &KeysOp<'_>, _now: Time, out: &mut W) {
-    out.error("ERR");
+pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &KeysOp<'_>, now: Time, out: &mut W) {
+    match *op {
+        KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), now), out),
+        KeysOp::MSet(pairs) => {
+            let mut locked = Locked::new(engine, pairs.iter().step_by(2), now);
+            write_done(set_all(&mut locked, pairs).map_err(|(_, full)| full), out);
+        }
+        KeysOp::MSetNx(pairs) => {
+            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), now), pairs, out);
+        }
+        KeysOp::Delete(names) => {
+            let mut locked = Locked::new(engine, names.iter(), now);
+            out.integer(locked.count(|mut at| at.remove()));
+        }
+        KeysOp::Exists(names) => {
+            let mut locked = Locked::new(engine, names.iter(), now);
+            out.integer(locked.count(|at| at.peek().is_some()));
+        }
+        KeysOp::Touch(names) => {
+            let mut locked = Locked::new(engine, names.iter(), now);
+            out.integer(locked.count(|mut at| at.get().is_some()));
+        }
+        KeysOp::Rename { from, to, if_absent } => {
+            rename(&mut Locked::new(engine, [from, to].into_iter(), now), if_absent, out);
+        }
+        KeysOp::Copy { from, to, replace } => {
+            copy(&mut Locked::new(engine, [from, to].into_iter(), now), replace, out);
+        }
+        KeysOp::Lcs(ref op) => lcs::lcs(engine, op, now, out),
+    }
+}
+
+/// Keys whose shards are all locked.
+struct Locked<'e, 'k> {
+    engine: &'e Engine,
+    guards: Vec<Option<MutexGuard<'e, Shard>>>,
+    keys: Vec<Key<'k>>,
+    now: Time,
+}
+
+impl<'e, 'k> Locked<'e, 'k> {
+    /// Hashes the keys, then locks each of their shards once, in ascending order.
+    fn new(engine: &'e Engine, names: impl Iterator<Item = &'k [u8]>, now: Time) -> Self {
+        let keys: Vec<Key<'k>> = names.map(|name| engine.key(name)).collect();
+        let mut wanted = vec![false; engine.shard_count()];
+        for key in &keys {
+            wanted[engine.shard_of(key)] = true;
+        }
+        let lock = |(shard, &wanted): (usize, &bool)| wanted.then(|| engine.lock(shard));
+        let guards = wanted.iter().enumerate().map(lock).collect();
+        Locked { engine, guards, keys, now }
+    }
+
+    /// How many keys there are, repeated ones included.
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The `i`-th key in its store.
+    fn at(&mut self, i: usize) -> Target<'_> {
+        let key = &self.keys[i];
+        let guard = self.guards[self.engine.shard_of(key)].as_mut();
+        let shard = guard.expect("the shards of all keys are locked");
+        Target { store: &mut shard.store, key, now: self.now }
+    }
+
+    /// For how many of the keys, in order, `test` holds.
+    fn count(&mut self, mut test: impl FnMut(Target<'_>) -> bool) -> i64 {
+        (0..self.len()).map(|i| i64::from(test(self.at(i)))).sum()
+    }
+}
+
+fn mget<W: ReplyWriter>(locked: &mut Locked<'_, '_>, out: &mut W) {
+    out.array(locked.len());
+    for i in 0..locked.len() {
+        match locked.at(i).get() {
+            Some(item) => write_value(item.value, out),
+            None => out.null(),
+        }
+    }
+}
+
+/// Sets keys to the values behind them, or says at which there was no room.
+fn set_all(locked: &mut Locked<'_, '_>, pairs: Args<'_>) -> Result<(), (usize, Full)> {
+    for i in 0..locked.len() {
+        locked.at(i).put(pairs.value(2 * i + 1), None).map_err(|full| (i, full))?;
+    }
+    Ok(())
+}
+
+fn msetnx<W: ReplyWriter>(locked: &mut Locked<'_, '_>, pairs: Args<'_>, out: &mut W) {
+    if locked.count(|at| at.peek().is_some()) > 0 {
+        return out.integer(0);
+    }
+    match set_all(locked, pairs) {
+        Ok(()) => out.integer(1),
+        Err((failed, Full)) => {
+            for i in 0..failed {
+                locked.at(i).remove();
+            }
+            out.error(errors::OUT_OF_MEMORY);
+        }
+    }
+}
+
+/// RENAME, RENAMENX of the first key to the second. The deadline goes along.
+fn rename<W: ReplyWriter>(locked: &mut Locked<'_, '_>, if_absent: bool, out: &mut W) {
+    let same = locked.keys[0].bytes == locked.keys[1].bytes;
+    let free = locked.at(1).peek().is_none();
+    let Some(item) = locked.at(0).peek().map(|item| (Held::of(item.value), item.deadline)) else {
+        return out.error(errors::NO_SUCH_KEY);
+    };
+    let (value, deadline) = item;
+    if if_absent && !free {
+        return out.integer(0);
+    }
+    if !same {
+        if locked.at(1).put(value.value(), deadline).is_err() {
+            return out.error(errors::OUT_OF_MEMORY);
+        }
+        locked.at(0).remove();
+    }
+    if if_absent { out.integer(1) } else { out.simple("OK") }
+}
+
+/// COPY of the first key to the second: 1 if done. The deadline is copied too.
+fn copy<W: ReplyWriter>(locked: &mut Locked<'_, '_>, replace: bool, out: &mut W) {
+    if locked.keys[0].bytes == locked.keys[1].bytes {
+        return out.error(SAME_OBJECT);
+    }
+    let taken = locked.at(1).peek().is_some();
+    let Some(item) = locked.at(0).get().map(|item| (Held::of(item.value), item.deadline)) else {
+        return out.integer(0);
+    };
+    if taken && !replace {
+        return out.integer(0);
+    }
+    match locked.at(1).put(item.0.value(), item.1) {
+        Ok(()) => out.integer(1),
+        Err(Full) => out.error(errors::OUT_OF_MEMORY),
+    }
 }

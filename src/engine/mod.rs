@@ -17,6 +17,9 @@ pub use store::{Full, Item, ItemValue, Store, StoreStats};
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Time};
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use store::Arena;
 
 /// How an engine is made.
 #[derive(Clone, Debug)]
@@ -45,6 +48,20 @@ impl Default for EngineOptions {
     }
 }
 
+/// Most shards of an engine.
+pub const SHARDS_MAX: usize = 256;
+const BLOCK_BYTES_MIN: u64 = 64 * 1024;
+const BLOCK_BYTES_MAX: u64 = 256 * 1024;
+/// A shard should have room for at least this many blocks.
+const BLOCKS_PER_SHARD_MIN: u64 = 256;
+
+/// Blocks are small where a shard is small, so that open ones are a small part of it.
+fn block_bytes(options: &EngineOptions) -> usize {
+    let per_shard = options.max_memory.map_or(u64::MAX, |b| b / options.shards.max(1) as u64);
+    let bytes = (per_shard / BLOCKS_PER_SHARD_MIN).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+    1 << bytes.ilog2()
+}
+
 /// All data of a node.
 pub struct Engine {
     shards: Box<[ShardCell]>,
@@ -63,8 +80,18 @@ pub struct Shard {
 impl Engine {
     /// An empty engine.
     pub fn new(options: &EngineOptions) -> Engine {
-        let shards = (0..options.shards.max(1))
-            .map(|_| ShardCell(Mutex::new(Shard { store: Store::new(options) })))
+        let arena = Arc::new(Arena::new(block_bytes(options)));
+        let big_bytes = Arc::new(AtomicU64::new(0));
+        let mut options = options.clone();
+        options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
+        let count = options.shards as u64;
+        options.max_memory = options.max_memory.map(|b| b / count);
+        options.max_items = options.max_items.map(|n| n.div_ceil(count));
+        let shards = (0..count)
+            .map(|_| {
+                let store = Store::new(&options, arena.clone(), big_bytes.clone());
+                ShardCell(Mutex::new(Shard { store }))
+            })
             .collect();
         Engine { shards, seed: options.hash_seed }
     }

@@ -1,0 +1,31 @@
+//! Where log lines go: to standard error, as text or as JSON, panics included. Knows nothing of
+//! what is logged.
+
+use crate::config::{Format, Level, Log};
+use std::io::IsTerminal;
+use tracing::level_filters::LevelFilter;
+
+/// Sends what this process logs to standard error from now on. At most once per process.
+pub(super) fn start(log: &Log) {
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(filter(log.level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match log.format {
+        Format::Text => lines.try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(|panic| tracing::error!(target: "panic", "{panic}")));
+    }
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}

@@ -1,1 +1,0 @@
-//! Arguments to typed commands, with Redis's errors.

@@ -1,1 +1,0 @@
-//! One table row per command: arity, flags, keys, documentation.

@@ -1,0 +1,33 @@
+//! Values as numbers: INCR and its kin, INCRBYFLOAT. A missing key counts as 0; the deadline stays.
+
+use super::number::{self, FloatError};
+use super::{Held, Target, write_count};
+use crate::command::Value;
+use crate::command::reply::{ReplyWriter, errors};
+
+/// INCR, DECR, INCRBY, DECRBY.
+pub(super) fn incr_by<W: ReplyWriter>(at: &mut Target<'_>, by: i64, out: &mut W) {
+    let (old, deadline) = match at.peek() {
+        Some(item) => (number::parse_integer(item.value.bytes()), item.deadline),
+        None => (Some(0), None),
+    };
+    let Some(old) = old else { return out.error(errors::NOT_AN_INTEGER) };
+    let Some(new) = old.checked_add(by) else { return out.error(errors::OVERFLOW) };
+    let mut digits = itoa::Buffer::new();
+    let value = Value::Slice(digits.format(new).as_bytes());
+    write_count(at.put(value, deadline), new, out);
+}
+
+/// INCRBYFLOAT: the sum is answered as it is stored.
+pub(super) fn incr_by_float<W: ReplyWriter>(at: &mut Target<'_>, by: f64, out: &mut W) {
+    let (old, deadline): (&[u8], _) =
+        at.peek().map_or((b"0", None), |item| (item.value.bytes(), item.deadline));
+    let mut sum = Ok(());
+    let new = Held::build(0, |buffer| sum = number::add_float(old, by, buffer));
+    match sum.map(|()| at.put(new.value(), deadline)) {
+        Ok(Ok(())) => new.write(out),
+        Ok(Err(_)) => out.error(errors::OUT_OF_MEMORY),
+        Err(FloatError::NotANumber) => out.error(errors::NOT_A_FLOAT),
+        Err(FloatError::NotFinite) => out.error(errors::NAN),
+    }
+}

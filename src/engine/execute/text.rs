@@ -1,0 +1,103 @@
+//! Values as strings of bytes: STRLEN, GETRANGE, and the two that change a part of a value,
+//! APPEND and SETRANGE. These keep the deadline.
+
+use super::{Held, ItemValue, Target, write_count};
+use crate::command::reply::{ReplyWriter, errors};
+use crate::command::{Time, Value};
+use crate::limits::{SHARED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
+
+/// STRLEN.
+pub(super) fn len<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
+    out.integer(at.get().map_or(0, |item| item.value.bytes().len() as i64));
+}
+
+/// APPEND. On a missing key it is a SET, even of nothing.
+pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, more: &[u8], out: &mut W) {
+    let Some(item) = at.peek() else {
+        return write_count(at.put(Value::Slice(more), None), more.len() as i64, out);
+    };
+    let (old, deadline) = (item.value.bytes(), item.deadline);
+    let len = old.len() + more.len();
+    if more.is_empty() {
+        return out.integer(len as i64);
+    }
+    if len > VALUE_BYTES_MAX {
+        return out.error(errors::TOO_LONG);
+    }
+    let new = Held::build(len, |buffer| {
+        buffer.extend_from_slice(old);
+        buffer.extend_from_slice(more);
+    });
+    write_count(at.put(new.value(), deadline), len as i64, out);
+}
+
+/// SETRANGE. Writing nothing changes nothing; a gap is filled with zeros.
+pub(super) fn set_range<W: ReplyWriter>(
+    at: &mut Target<'_>,
+    offset: u64,
+    value: &[u8],
+    out: &mut W,
+) {
+    let (old, deadline): (&[u8], Option<Time>) =
+        at.peek().map_or((&[], None), |item| (item.value.bytes(), item.deadline));
+    if value.is_empty() {
+        return out.integer(old.len() as i64);
+    }
+    let end = offset.saturating_add(value.len() as u64);
+    if end > VALUE_BYTES_MAX as u64 {
+        return out.error(errors::TOO_LONG);
+    }
+    let (offset, end) = (offset as usize, end as usize);
+    let len = old.len().max(end);
+    let new = Held::build(len, |buffer| {
+        buffer.extend_from_slice(&old[..offset.min(old.len())]);
+        buffer.resize(offset, 0);
+        buffer.extend_from_slice(value);
+        buffer.extend_from_slice(old.get(end..).unwrap_or_default());
+    });
+    write_count(at.put(new.value(), deadline), len as i64, out);
+}
+
+/// GETRANGE, SUBSTR.
+pub(super) fn get_range<W: ReplyWriter>(at: &mut Target<'_>, start: i64, end: i64, out: &mut W) {
+    let Some(item) = at.get() else { return out.bulk(b"") };
+    let Some((from, to)) = clamp(start, end, item.value.bytes().len()) else {
+        return out.bulk(b"");
+    };
+    match item.value {
+        ItemValue::Shared(bytes) if to - from >= SHARED_VALUE_BYTES_MIN => {
+            out.bulk_shared(&bytes.slice(from..to));
+        }
+        value => out.bulk(&value.bytes()[from..to]),
+    }
+}
+
+/// Redis's inclusive bounds, negative ones counted from the end, as a range; `None` when empty.
+fn clamp(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    let signed = i64::try_from(len).ok()?;
+    let place = |i: i64| if i < 0 { signed.saturating_add(i).max(0) } else { i };
+    let (start, end) = (place(start), place(end).min(signed - 1));
+    (start <= end && len > 0).then(|| (start as usize, end as usize + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clamp;
+
+    #[test]
+    fn bounds() {
+        assert_eq!(clamp(0, -1, 5), Some((0, 5)));
+        assert_eq!(clamp(-3, -2, 5), Some((2, 4)));
+        assert_eq!(clamp(-2, -3, 5), None);
+        assert_eq!(clamp(-100, -90, 5), Some((0, 1)));
+        assert_eq!(clamp(3, 2, 5), None);
+        assert_eq!(clamp(5, 9, 5), None);
+        assert_eq!(clamp(1, i64::MAX, 5), Some((1, 5)));
+        assert_eq!(clamp(i64::MIN, i64::MAX, 5), Some((0, 5)));
+        assert_eq!(clamp(0, -1, 0), None);
+        assert_eq!(clamp(-1, -1, 0), None);
+    }
+}

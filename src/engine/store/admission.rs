@@ -1,0 +1,129 @@
+//! What W-TinyLFU knows: how often keys were asked for, which were turned away lately, and how
+//! large the window should be. Decides from numbers; moves no items.
+//!
+//! The window follows the density of hits: where a byte earns more hits, the region grows
+//! (Caffeine's climber; Einziger, Eytan, Friedman, Manes: Adaptive Software Cache Management,
+//! Middleware 2018).
+
+use super::segments::Region;
+use super::sketch::{Ghosts, Sketch};
+
+const WINDOW_START: f64 = 0.10;
+const WINDOW_MIN: f64 = 0.02;
+const WINDOW_MAX: f64 = 0.80;
+/// The window is reconsidered after this many requests per item.
+const SAMPLE_PER_ITEM: u64 = 4;
+/// Largest step, as a share of the capacity.
+const STEP_MAX: f64 = 0.30;
+/// Step per unit of the error, as a share of the capacity.
+const GAIN: f64 = 0.03;
+
+/// What the policy has learnt.
+#[derive(Debug)]
+pub(super) struct Admission {
+    sketch: Sketch,
+    ghosts: Option<Ghosts>,
+    window: f64,
+    adaptive: bool,
+    requests: u64,
+    hits: [u64; 2],
+    admitted: u64,
+    rejected: u64,
+}
+
+impl Admission {
+    /// For about `items` items, with a window that adapts and ghosts.
+    pub(super) fn adaptive(items: usize) -> Admission {
+        Admission {
+            sketch: Sketch::new(items),
+            ghosts: Some(Ghosts::new(items)),
+            window: WINDOW_START,
+            adaptive: true,
+            requests: 0,
+            hits: [0; 2],
+            admitted: 0,
+            rejected: 0,
+        }
+    }
+
+    /// For about `items` items, by frequency alone: the smallest window, no ghosts.
+    pub(super) fn by_frequency(items: usize) -> Admission {
+        let ghosts = None;
+        Admission { ghosts, window: WINDOW_MIN, adaptive: false, ..Admission::adaptive(items) }
+    }
+
+    /// Bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.sketch.bytes() + self.ghosts.as_ref().map_or(0, Ghosts::bytes)
+    }
+
+    /// Items the sketch is made for.
+    pub(super) fn capacity(&self) -> usize {
+        self.sketch.capacity()
+    }
+
+    /// Candidates let in and turned away.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.admitted, self.rejected)
+    }
+
+    /// Counts a request for a key: a hit in a region, or a write.
+    #[inline]
+    pub(super) fn accessed(&mut self, hash: u64, hit: Option<Region>) {
+        self.sketch.count(hash);
+        if let Some(region) = hit {
+            self.hits[region as usize] += 1;
+            self.requests += 1;
+        }
+    }
+
+    /// Counts a request that found nothing.
+    #[inline]
+    pub(super) fn missed(&mut self) {
+        self.requests += 1;
+    }
+
+    /// About how often a key was asked for.
+    #[inline]
+    pub(super) fn estimate(&self, hash: u64) -> u8 {
+        self.sketch.estimate(hash)
+    }
+
+    /// Whether a new key was turned away lately and should go straight to main.
+    #[inline]
+    pub(super) fn was_rejected(&mut self, hash: u64) -> bool {
+        self.ghosts.as_mut().is_some_and(|g| g.take(hash))
+    }
+
+    /// Whether the candidate shall take the victim's place.
+    pub(super) fn admit(&mut self, candidate: u64, victim: u64) -> bool {
+        let admit = self.sketch.estimate(candidate) > self.sketch.estimate(victim);
+        if admit {
+            self.admitted += 1;
+        } else {
+            self.rejected += 1;
+            if let Some(ghosts) = &mut self.ghosts {
+                ghosts.insert(candidate);
+            }
+        }
+        admit
+    }
+
+    /// Share of the capacity that the window should have.
+    pub(super) fn window(&self) -> f64 {
+        self.window
+    }
+
+    /// Reconsiders the window when enough requests have passed since the last time.
+    pub(super) fn adapt(&mut self, items: u64, window_size: u64, main_size: u64) {
+        if !self.adaptive || self.requests < SAMPLE_PER_ITEM * items.max(1) {
+            return;
+        }
+        let [window_hits, main_hits] = std::mem::take(&mut self.hits);
+        self.requests = 0;
+        let density = |hits: u64, size: u64| (hits as f64 + 1.0) / (size as f64 + 1.0);
+        let error = (density(window_hits, window_size) / density(main_hits, main_size)).ln();
+        let step = (error.abs() * GAIN).min(STEP_MAX).copysign(error);
+        self.window = (self.window + step).clamp(WINDOW_MIN, WINDOW_MAX);
+    }
+}

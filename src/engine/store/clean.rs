@@ -1,0 +1,196 @@
+//! Upkeep in bounded steps: removing what has expired, copying live items out of the emptiest
+//! segments, giving memory back.
+
+use super::index::SlotRef;
+use super::item::Draft;
+use super::segments::{Region, SegmentRef};
+use super::{Key, Store};
+use crate::command::Time;
+
+/// Most items that one step looks at.
+const STEP_ITEMS: usize = 256;
+/// Most blocks that one step gives back.
+const STEP_BLOCKS: usize = 4;
+/// Cleaning starts above this share of dead and expired bytes (of 100) in the segments.
+const CLEAN_ABOVE: u64 = 10;
+/// A segment is worth cleaning above this share of dead and expired bytes (of 100).
+const WORTH_CLEANING: u64 = 10;
+/// Segments are weighed at most this often, in milliseconds, when nothing was found to clean.
+const WEIGH_EVERY_MS: u64 = 50;
+
+/// The segment being cleaned.
+#[derive(Debug, Default)]
+pub(super) struct Cleaning {
+    segment: Option<SegmentRef>,
+    at: u32,
+    expiring: Option<SegmentRef>,
+    expiring_at: u32,
+    weighed: Time,
+}
+
+impl Store {
+    /// Does one bounded step of what must be done apart from commands: expiry, cleaning, giving
+    /// memory back. Returns whether there is more to do at once.
+    pub fn upkeep(&mut self, now: Time) -> bool {
+        for _ in 0..STEP_BLOCKS {
+            let Some(block) = self.graveyard.pop() else { break };
+            self.arena.give(block);
+        }
+        let mut more = !self.graveyard.is_empty();
+        more |= self.expire_step(now);
+        more |= self.clean_step(now, CLEAN_ABOVE);
+        more
+    }
+
+    /// Removes some items of a segment that is wholly past its deadlines; whether there was one.
+    pub(super) fn expire_step(&mut self, now: Time) -> bool {
+        let Some(id) = self.segments.expired(now) else { return false };
+        let segment = self.segments.remember(id);
+        if self.cleaning.expiring != Some(segment) {
+            self.cleaning.expiring = Some(segment);
+            self.cleaning.expiring_at = 0;
+        }
+        for _ in 0..STEP_ITEMS {
+            let at = self.cleaning.expiring_at;
+            let Some((offset, raw)) = self.segments.item_at(id, at) else {
+                self.cleaning.expiring = None;
+                self.segments.close(id);
+                break;
+            };
+            self.cleaning.expiring_at += raw.len as u32;
+            let live = !raw.is_dead();
+            let due = raw.deadline.is_some_and(|d| d <= now);
+            if live && due {
+                self.expire_at(offset);
+                if !self.segments.is_used(segment) {
+                    self.cleaning.expiring = None;
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    fn expire_at(&mut self, offset: u64) {
+        let raw = self.segments.item(offset);
+        let key = Key::new(raw.key, self.seed);
+        let (group, hash) = (self.local(key.group()), key.hash);
+        let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {
+            unreachable!("a live item that the index does not know")
+        };
+        self.expire_item(group, &at);
+    }
+
+    /// Copies some live items out of the segment that is emptiest, if more than `above` of 100
+    /// bytes in the segments hold nothing; whether anything was done.
+    pub(super) fn clean_step(&mut self, now: Time, above: u64) -> bool {
+        let Some(segment) = self.cleaning.segment.filter(|&s| self.segments.is_used(s)) else {
+            return self.choose_segment(now, above);
+        };
+        for _ in 0..STEP_ITEMS {
+            let Some((offset, raw)) = self.segments.item_at(segment.id, self.cleaning.at) else {
+                self.cleaning.segment = None;
+                self.segments.close(segment.id);
+                return true;
+            };
+            self.cleaning.at += raw.len as u32;
+            if raw.is_dead() {
+                continue;
+            }
+            if raw.deadline.is_some_and(|d| d <= now) {
+                self.expire_at(offset);
+            } else if !self.move_within_region(offset, now) {
+                self.cleaning.segment = None;
+                return false;
+            }
+            if !self.segments.is_used(segment) {
+                self.cleaning.segment = None;
+                return true;
+            }
+        }
+        true
+    }
+
+    fn choose_segment(&mut self, now: Time, above: u64) -> bool {
+        self.cleaning.segment = None;
+        let urgent = above < CLEAN_ABOVE;
+        if !urgent && now.0 < self.cleaning.weighed.0 + WEIGH_EVERY_MS {
+            return false;
+        }
+        self.cleaning.weighed = now;
+        let (mut total, mut best) = (0u64, None);
+        for id in self.segments.ids() {
+            let bytes = u64::from(self.segments.get(id).reclaimable(now));
+            total += bytes;
+            if !self.segments.is_open(id) && best.is_none_or(|(most, _)| bytes > most) {
+                best = Some((bytes, id));
+            }
+        }
+        let Some((bytes, id)) = best else { return false };
+        let len = u64::from(self.segments.get(id).len);
+        let enough = total * 100 > self.segments.len_sum() * above;
+        let worth = bytes * 100 > len * if urgent { 1 } else { WORTH_CLEANING };
+        if !enough || !worth {
+            return false;
+        }
+        self.cleaning.segment = Some(self.segments.remember(id));
+        self.cleaning.at = 0;
+        true
+    }
+
+    fn move_within_region(&mut self, offset: u64, now: Time) -> bool {
+        let raw = self.segments.item(offset);
+        let key = Key::new(raw.key, self.seed);
+        let (group, hash) = (self.local(key.group()), key.hash);
+        let region = self.segments.get(self.segments.segment_of(offset)).region;
+        let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {
+            unreachable!("a live item that the index does not know")
+        };
+        self.relocate(offset, &at, region, None, now)
+    }
+
+    /// Writes an item again at the end of a region; whether there was a block for it.
+    pub(super) fn relocate(
+        &mut self,
+        offset: u64,
+        at: &SlotRef,
+        region: Region,
+        references: Option<u8>,
+        now: Time,
+    ) -> bool {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        let raw = self.segments.item(offset);
+        bytes.extend_from_slice(raw.key);
+        bytes.extend_from_slice(raw.value);
+        let (key, value) = bytes.split_at(raw.key.len());
+        let (big, deadline) = (raw.big().is_some(), raw.deadline);
+        let draft = Draft { key, value, big, deadline };
+        let moved = self.segments.append(region, &draft, now);
+        if let Some(to) = moved {
+            let word = self.index.get(at).at(to);
+            let references = references.unwrap_or(word.references());
+            self.index.set(at, word.with_references(references));
+            self.segments.kill(offset);
+        }
+        self.scratch = bytes;
+        moved.is_some()
+    }
+
+    /// Drops everything; memory goes back in steps of later upkeep.
+    pub fn clear(&mut self) {
+        let groups = usize::from(cluster::slot::GROUPS) >> self.shard_bits;
+        let arena = self.arena.clone();
+        let mut segments =
+            std::mem::replace(&mut self.segments, super::Segments::new(arena.clone()));
+        let mut index =
+            std::mem::replace(&mut self.index, super::Index::new(arena.clone(), groups));
+        segments.take_blocks(&mut self.graveyard);
+        index.take_blocks(&mut self.graveyard);
+        self.garbage.extend(self.bigs.take_all());
+        self.cleaning = Cleaning::default();
+        self.evicting = super::evict::Hands::default();
+        let (bytes, items) = (self.limit_bytes, self.limit_items);
+        self.set_limits((bytes != u64::MAX).then_some(bytes), (items != u64::MAX).then_some(items));
+    }
+}

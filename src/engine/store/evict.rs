@@ -1,0 +1,464 @@
+//! Making room: which items go when a bound is reached, in steps paid by those who write.
+//!
+//! Items stand in segments in the order they were written, so a region is a FIFO queue for free:
+//! its hand walks the oldest segment. Main is a CLOCK: an item that was asked for since the hand
+//! came by last is written again at the end of the queue.
+
+use super::admission::Admission;
+use super::index::SlotRef;
+use super::item::Draft;
+use super::segments::{Region, SegmentRef};
+use super::{Full, Key, Policy, Store};
+use crate::command::Time;
+
+/// Blocks kept free below the bound, so that no write has to wait for a whole segment.
+const SPARE_BLOCKS: u64 = 2;
+/// Bytes of items looked at for each byte written while room is short, at least.
+const DEBT_FACTOR: i64 = 2;
+/// Most steps that one write pays for while spare blocks are left.
+const STEPS_MAX: u32 = 64;
+/// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
+const DEAD_SHARE_MAX: u64 = 8;
+/// Counting starts when this share (of 100) of a bound is used.
+const TRACKING_FROM: u64 = 50;
+/// Most items of main passed over in search of a victim for one candidate.
+const SECOND_CHANCES_MAX: u32 = 128;
+
+/// A place in a segment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hand {
+    segment: SegmentRef,
+    at: u32,
+}
+
+/// Where the policy's hands are.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    window: Hand,
+    main: Hand,
+    volatile: Hand,
+    debt: i64,
+}
+
+/// An item under a hand.
+struct Found {
+    offset: u64,
+    group: usize,
+    hash: u64,
+    at: SlotRef,
+    bytes: usize,
+}
+
+impl Store {
+    /// Makes sure an item can be appended. `Ok(true)`: the index has changed.
+    #[inline]
+    pub(super) fn make_room(
+        &mut self,
+        draft: &Draft<'_>,
+        is_new: bool,
+        now: Time,
+    ) -> Result<bool, Full> {
+        let bounded = self.limit_bytes != u64::MAX || self.limit_items != u64::MAX;
+        if !bounded && self.index.is_ready() {
+            return Ok(false);
+        }
+        self.make_room_bounded(draft, is_new, now)
+    }
+
+    fn make_room_bounded(
+        &mut self,
+        draft: &Draft<'_>,
+        is_new: bool,
+        now: Time,
+    ) -> Result<bool, Full> {
+        let mut changed = false;
+        if is_new && self.limit_items != u64::MAX {
+            while self.len() >= self.limit_items {
+                if !self.evict_one(now) {
+                    return Err(Full);
+                }
+                changed = true;
+            }
+        }
+        if self.limit_bytes != u64::MAX {
+            changed |= self.pay(draft.len(), now);
+            let region = if is_new { self.default_region() } else { Region::Main };
+            let blocks = u64::from(self.segments.needs_block(region, draft, now))
+                + u64::from(!self.index.is_ready());
+            if blocks > 0 {
+                changed |= self.free_blocks(blocks, now)?;
+            }
+        }
+        while !self.index.is_ready() {
+            if !self.index.grow() {
+                return Err(Full);
+            }
+        }
+        if is_new {
+            self.start_tracking();
+            self.balance(now);
+        }
+        Ok(changed)
+    }
+
+    fn room_left(&self, blocks: u64) -> bool {
+        let bytes = blocks * self.arena.block_bytes() as u64;
+        self.used_bytes() + bytes <= self.limit_bytes
+    }
+
+    /// Pays for `bytes` more while room is short; whether anything was evicted or moved.
+    fn pay(&mut self, bytes: usize, now: Time) -> bool {
+        if self.room_left(SPARE_BLOCKS) {
+            self.evicting.debt = 0;
+            return false;
+        }
+        self.evicting.debt += bytes as i64 * DEBT_FACTOR;
+        let mut steps = 0;
+        while self.evicting.debt > 0 && steps < STEPS_MAX && self.relieve(now) {
+            steps += 1;
+        }
+        true
+    }
+
+    /// Evicts until `blocks` more fit; whether anything changed.
+    #[cold]
+    fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
+        let mut changed = false;
+        while !self.room_left(blocks) {
+            if !self.relieve(now) {
+                return Err(Full);
+            }
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Evicts until a big value of `bytes` fits.
+    pub(super) fn make_room_for_big(&mut self, bytes: u64, now: Time) -> Result<(), Full> {
+        if self.limit_bytes == u64::MAX {
+            return Ok(());
+        }
+        if bytes > self.limit_bytes {
+            return Err(Full);
+        }
+        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 1;
+        self.free_blocks(blocks, now).map(|_| ())
+    }
+
+    /// One step towards more room: what is dead anyway first, then what the policy gives up.
+    /// Whether anything could be done.
+    fn relieve(&mut self, now: Time) -> bool {
+        if let Some(block) = self.graveyard.pop() {
+            self.arena.give(block);
+            return true;
+        }
+        if self.expire_step(now) {
+            return true;
+        }
+        let dead = self.segments.len_sum() - self.segments.live_bytes();
+        if dead * 100 > self.segments.len_sum() * DEAD_SHARE_MAX && self.clean_step(now, 1) {
+            self.evicting.debt -= 64;
+            return true;
+        }
+        self.evict_one(now) || self.clean_step(now, 0)
+    }
+
+    /// Evicts an item or moves one that may stay; whether there was one.
+    fn evict_one(&mut self, now: Time) -> bool {
+        match self.policy {
+            Policy::NoEviction => false,
+            Policy::TinyLfu | Policy::AllKeysLfu => self.evict_by_duel(now),
+            Policy::AllKeysLru => self.evict_main(now, true),
+            Policy::AllKeysRandom => self.evict_main(now, false),
+            Policy::VolatileTtl => self.evict_first_to_expire(now),
+            Policy::VolatileLru | Policy::VolatileLfu => self.evict_volatile(now, true),
+            Policy::VolatileRandom => self.evict_volatile(now, false),
+        }
+    }
+
+    /// The size that the policy divides between its regions.
+    fn size(&self, region: Region) -> u64 {
+        let sums = self.segments.sums(region);
+        if self.limit_items == u64::MAX { sums.bytes } else { sums.items }
+    }
+
+    fn default_region(&self) -> Region {
+        if self.admission.is_some() { Region::Window } else { Region::Main }
+    }
+
+    /// Where a new key goes.
+    pub(super) fn arrival_region(&mut self, hash: u64) -> Region {
+        let Some(admission) = &mut self.admission else { return Region::Main };
+        if admission.was_rejected(hash) { Region::Main } else { Region::Window }
+    }
+
+    /// Begins to count requests when a bound comes near.
+    fn start_tracking(&mut self) {
+        if !self.tracking {
+            let near = |used: u64, limit: u64| {
+                limit != u64::MAX && used.saturating_mul(100) >= limit.saturating_mul(TRACKING_FROM)
+            };
+            self.tracking =
+                near(self.len(), self.limit_items) || near(self.used_bytes(), self.limit_bytes);
+        }
+        let learns = matches!(self.policy, Policy::TinyLfu | Policy::AllKeysLfu);
+        if !self.tracking || !learns {
+            return;
+        }
+        let items = self.expected_items();
+        if self.admission.as_ref().is_some_and(|a| items <= a.capacity() * 2) {
+            return;
+        }
+        self.admission = Some(match self.policy {
+            Policy::AllKeysLfu => Admission::by_frequency(items),
+            _ => Admission::adaptive(items),
+        });
+    }
+
+    /// About how many items there will be at the bound.
+    fn expected_items(&self) -> usize {
+        let by_bytes = if self.limit_bytes == u64::MAX {
+            u64::MAX
+        } else {
+            let used = self.used_bytes().max(1);
+            (u128::from(self.len()) * u128::from(self.limit_bytes) / u128::from(used)) as u64
+        };
+        by_bytes.min(self.limit_items).max(self.len()).min(u64::from(u32::MAX)) as usize
+    }
+
+    /// Keeps the window at its size while there is room: what leaves it joins main uncontested.
+    fn balance(&mut self, now: Time) {
+        let Some(admission) = &self.admission else { return };
+        let total = self.size(Region::Window) + self.size(Region::Main);
+        let target = (admission.window() * total as f64) as u64;
+        if self.size(Region::Window) <= target.max(1) {
+            return;
+        }
+        let full = self.limit_items != u64::MAX && self.len() + 1 >= self.limit_items
+            || self.limit_bytes != u64::MAX && !self.room_left(SPARE_BLOCKS);
+        if full {
+            return;
+        }
+        let Some(head) = self.segments.head(Region::Window) else { return };
+        if self.segments.is_open(head) {
+            if let Some(found) = self.under_hand(Region::Window, now) {
+                self.move_to_main(&found, 0, now);
+            }
+            return;
+        }
+        let head_size = match self.limit_items {
+            u64::MAX => u64::from(self.segments.get(head).live_bytes),
+            _ => u64::from(self.segments.get(head).live_items),
+        };
+        if self.size(Region::Window) >= target + head_size {
+            self.segments.promote_head();
+        }
+    }
+
+    /// W-TinyLFU: the oldest of the window against the next of main.
+    fn evict_by_duel(&mut self, now: Time) -> bool {
+        let (window, main) = (self.size(Region::Window), self.size(Region::Main));
+        let items = self.len();
+        let Some(admission) = &mut self.admission else { return self.evict_main(now, true) };
+        admission.adapt(items, window, main);
+        let target = (admission.window() * (window + main) as f64) as u64;
+        if window == 0 || (window <= target && main > 0) {
+            return self.evict_main(now, true);
+        }
+        let Some(candidate) = self.under_hand(Region::Window, now) else {
+            return self.evict_main(now, true);
+        };
+        let Some(victim) = self.main_victim(true, now) else {
+            return self.move_to_main(&candidate, 0, now) || self.evict(&candidate);
+        };
+        let Some(admission) = &mut self.admission else { return false };
+        if !admission.admit(candidate.hash, victim.hash) {
+            return self.evict(&candidate);
+        }
+        self.evict(&victim);
+        // The slot may have moved with the victim's removal.
+        if let Some(candidate) = self.under_hand(Region::Window, now) {
+            self.move_to_main(&candidate, 0, now);
+        }
+        true
+    }
+
+    fn evict_main(&mut self, now: Time, second_chance: bool) -> bool {
+        match self.main_victim(second_chance, now) {
+            Some(victim) => self.evict(&victim),
+            None => match self.under_hand(Region::Window, now) {
+                Some(found) => self.evict(&found),
+                None => false,
+            },
+        }
+    }
+
+    fn evict(&mut self, found: &Found) -> bool {
+        self.evicting.debt -= found.bytes as i64;
+        self.drop_item(found.group, &found.at);
+        self.counters.evictions += 1;
+        true
+    }
+
+    /// The next item of main that was not asked for since the hand came by; those that were are
+    /// written again at the end.
+    fn main_victim(&mut self, second_chance: bool, now: Time) -> Option<Found> {
+        for _ in 0..SECOND_CHANCES_MAX {
+            let found = self.under_hand(Region::Main, now)?;
+            let references = self.index.get(&found.at).references();
+            if references == 0 || !second_chance {
+                return Some(found);
+            }
+            if !self.move_to_main(&found, references - 1, now) {
+                return Some(found);
+            }
+        }
+        self.under_hand(Region::Main, now)
+    }
+
+    /// Writes an item again at the end of main; whether there was a block for it.
+    fn move_to_main(&mut self, found: &Found, references: u8, now: Time) -> bool {
+        self.relocate(found.offset, &found.at, Region::Main, Some(references), now)
+    }
+
+    /// The oldest live item of a region. Dead ones are passed over, expired ones removed.
+    fn under_hand(&mut self, region: Region, now: Time) -> Option<Found> {
+        loop {
+            let head = self.segments.head(region)?;
+            let segment = self.segments.remember(head);
+            let hand = match region {
+                Region::Window => &mut self.evicting.window,
+                Region::Main => &mut self.evicting.main,
+            };
+            if hand.segment != segment {
+                *hand = Hand { segment, at: 0 };
+            }
+            let at = hand.at;
+            let Some((offset, raw)) = self.segments.item_at(head, at) else {
+                // All of it was seen: nothing in it lives, or it would have been returned.
+                self.segments.close(head);
+                if self.segments.head(region) == Some(head) {
+                    self.set_hand(region, 0);
+                    return None;
+                }
+                continue;
+            };
+            let (len, dead) = (raw.len as u32, raw.is_dead());
+            if dead {
+                self.set_hand(region, at + len);
+                continue;
+            }
+            let expired = raw.deadline.is_some_and(|d| d <= now);
+            let found = self.locate(offset);
+            if expired {
+                self.expire_item(found.group, &found.at);
+                continue;
+            }
+            return Some(found);
+        }
+    }
+
+    fn set_hand(&mut self, region: Region, at: u32) {
+        match region {
+            Region::Window => self.evicting.window.at = at,
+            Region::Main => self.evicting.main.at = at,
+        }
+    }
+
+    /// The slot of a live item in a segment.
+    fn locate(&self, offset: u64) -> Found {
+        let raw = self.segments.item(offset);
+        let key = Key::new(raw.key, self.seed);
+        let (group, hash) = (self.local(key.group()), key.hash);
+        let bytes = raw.len + raw.big().map_or(0, |id| self.bigs.get(id).len());
+        match self.index.find(group, hash, |w| w.offset() == offset) {
+            Some(at) => Found { offset, group, hash, at, bytes },
+            None => unreachable!("a live item that the index does not know"),
+        }
+    }
+
+    /// Of the items whose segment is the first to be wholly dead, the oldest.
+    fn evict_first_to_expire(&mut self, now: Time) -> bool {
+        let Some(segment) = self.segments.first_to_expire() else {
+            return self.evict_volatile(now, false);
+        };
+        self.evict_in(segment, now)
+    }
+
+    /// Evicts the first live item of a segment.
+    fn evict_in(&mut self, segment: u32, now: Time) -> bool {
+        let (mut at, id) = (0, segment);
+        let segment = self.segments.remember(id);
+        if self.evicting.volatile.segment == segment {
+            at = self.evicting.volatile.at;
+        }
+        while let Some((offset, raw)) = self.segments.item_at(id, at) {
+            let (len, dead, expired) =
+                (raw.len as u32, raw.is_dead(), raw.deadline.is_some_and(|d| d <= now));
+            at += len;
+            self.evicting.volatile = Hand { segment, at };
+            if dead {
+                continue;
+            }
+            let found = self.locate(offset);
+            if expired {
+                self.evicting.debt -= found.bytes as i64;
+                self.expire_item(found.group, &found.at);
+                return true;
+            }
+            return self.evict(&found);
+        }
+        self.evicting.volatile = Hand::default();
+        self.segments.close(id);
+        !self.segments.is_used(segment)
+    }
+
+    /// Evicts an item with a deadline: a CLOCK over the segments that have them. Items are not
+    /// moved; the cleaner takes what is left of their segments.
+    fn evict_volatile(&mut self, now: Time, second_chance: bool) -> bool {
+        for _ in 0..=SECOND_CHANCES_MAX {
+            let Some(segment) = self.volatile_segment() else { return false };
+            let at = self.evicting.volatile.at;
+            let Some((offset, raw)) = self.segments.item_at(segment, at) else {
+                self.volatile_segment_after(segment);
+                continue;
+            };
+            let (len, dead) = (raw.len as u32, raw.is_dead());
+            self.evicting.volatile.at = at + len;
+            if dead {
+                continue;
+            }
+            let found = self.locate(offset);
+            let word = self.index.get(&found.at);
+            if second_chance && word.references() > 0 {
+                self.index.set(&found.at, word.with_references(word.references() - 1));
+                continue;
+            }
+            let _ = now;
+            return self.evict(&found);
+        }
+        self.segments.with_deadline > 0
+    }
+
+    /// The segment under the volatile hand, or the next one that has deadlines.
+    fn volatile_segment(&mut self) -> Option<u32> {
+        if self.segments.with_deadline == 0 {
+            return None;
+        }
+        let segment = self.evicting.volatile.segment;
+        if self.segments.is_used(segment) && self.segments.has_deadlines(segment.id) {
+            return Some(segment.id);
+        }
+        self.volatile_segment_after(segment.id)
+    }
+
+    /// Moves the volatile hand to the next segment that has deadlines.
+    fn volatile_segment_after(&mut self, id: u32) -> Option<u32> {
+        let with = |s: &u32| self.segments.has_deadlines(*s);
+        let mut ids = self.segments.ids().filter(with);
+        let first = ids.next()?;
+        let next = if first > id { first } else { ids.find(|&s| s > id).unwrap_or(first) };
+        self.evicting.volatile = Hand { segment: self.segments.remember(next), at: 0 };
+        Some(next)
+    }
+}

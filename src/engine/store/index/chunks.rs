@@ -1,0 +1,172 @@
+//! Memory of the index: chunks of four buckets, cut from blocks of the arena, all of one size so
+//! that none is ever too small for the next taker. Knows nothing of hashes.
+
+use super::super::arena::{Arena, Block};
+use super::bucket::Bucket;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Buckets in a chunk.
+pub(super) const BUCKETS: usize = 4;
+
+/// The unit of growth of the index.
+#[repr(C, align(64))]
+pub(super) struct Chunk(pub(super) [Bucket; BUCKETS]);
+
+const CHUNK_BYTES: usize = size_of::<Chunk>();
+const NONE: u16 = u16::MAX;
+
+/// Which chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ChunkId(u32);
+
+#[derive(Debug)]
+struct Slab {
+    block: Option<Block>,
+    /// Chunks handed out.
+    used: u16,
+    /// Chunks never handed out begin here.
+    fresh: u16,
+    /// First of a list of free chunks, linked through their first bytes.
+    free: u16,
+}
+
+/// All chunks of a shard.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    arena: Arc<Arena>,
+    slabs: Vec<Slab>,
+    /// First bytes of the slabs' blocks, by slab: the hot half of `slabs`.
+    starts: Vec<NonNull<Chunk>>,
+    /// Slabs with free chunks.
+    partial: Vec<u32>,
+    /// Slabs without a block.
+    empty: Vec<u32>,
+    per_slab: u32,
+    shift: u32,
+    free_chunks: usize,
+}
+
+// SAFETY: the pointers lead into blocks owned by this value.
+unsafe impl Send for Chunks {}
+
+impl Chunks {
+    pub(super) fn new(arena: Arc<Arena>) -> Chunks {
+        let per_slab = (arena.block_bytes() / CHUNK_BYTES) as u32;
+        Chunks {
+            arena,
+            slabs: Vec::new(),
+            starts: Vec::new(),
+            partial: Vec::new(),
+            empty: Vec::new(),
+            per_slab,
+            shift: per_slab.trailing_zeros(),
+            free_chunks: 0,
+        }
+    }
+
+    /// Chunks that can be taken without another block.
+    pub(super) fn free_chunks(&self) -> usize {
+        self.free_chunks
+    }
+
+    /// Blocks held.
+    pub(super) fn blocks(&self) -> usize {
+        self.slabs.len() - self.empty.len()
+    }
+
+    /// Takes one more block from the arena; whether there was one.
+    pub(super) fn grow(&mut self) -> bool {
+        let Some(block) = self.arena.take() else { return false };
+        let start = block.ptr().cast::<Chunk>();
+        let slab = Slab { block: Some(block), used: 0, fresh: 0, free: NONE };
+        let id = match self.empty.pop() {
+            Some(id) => {
+                self.slabs[id as usize] = slab;
+                self.starts[id as usize] = start;
+                id
+            }
+            None => {
+                self.slabs.push(slab);
+                self.starts.push(start);
+                self.slabs.len() as u32 - 1
+            }
+        };
+        self.partial.push(id);
+        self.free_chunks += self.per_slab as usize;
+        true
+    }
+
+    /// Takes an empty chunk; there must be a free one.
+    pub(super) fn take(&mut self) -> ChunkId {
+        let Some(&slab_id) = self.partial.last() else { unreachable!("no free chunk") };
+        let slab = &mut self.slabs[slab_id as usize];
+        let start = self.starts[slab_id as usize];
+        let at = if slab.free == NONE {
+            slab.fresh += 1;
+            slab.fresh - 1
+        } else {
+            let at = slab.free;
+            // SAFETY: a free chunk of this slab, whose first bytes `give` made the next link.
+            slab.free = unsafe { start.add(at.into()).cast::<u16>().read() };
+            at
+        };
+        slab.used += 1;
+        if u32::from(slab.used) == self.per_slab {
+            self.partial.pop();
+        }
+        self.free_chunks -= 1;
+        // SAFETY: inside the slab's block, and owned by nobody else now.
+        unsafe { start.add(at.into()).write(Chunk([Bucket::EMPTY; BUCKETS])) };
+        ChunkId(slab_id << self.shift | u32::from(at))
+    }
+
+    /// Takes a chunk back. A slab without chunks in use gives its block back, if others have
+    /// free chunks enough.
+    pub(super) fn give(&mut self, id: ChunkId) {
+        let slab_id = id.0 >> self.shift;
+        let at = (id.0 & (self.per_slab - 1)) as u16;
+        let slab = &mut self.slabs[slab_id as usize];
+        // SAFETY: the chunk's owner gave it up, so its bytes are free to hold the link.
+        unsafe { self.starts[slab_id as usize].add(at.into()).cast::<u16>().write(slab.free) };
+        slab.free = at;
+        if u32::from(slab.used) == self.per_slab {
+            self.partial.push(slab_id);
+        }
+        slab.used -= 1;
+        self.free_chunks += 1;
+        if slab.used == 0 && self.free_chunks > 2 * self.per_slab as usize {
+            if let Some(block) = slab.block.take() {
+                self.arena.give(block);
+            }
+            self.partial.retain(|&s| s != slab_id);
+            self.empty.push(slab_id);
+            self.free_chunks -= self.per_slab as usize;
+        }
+    }
+
+    /// Gives up all blocks: the whole is about to be dropped.
+    pub(super) fn take_blocks(&mut self, out: &mut Vec<Block>) {
+        out.extend(self.slabs.iter_mut().filter_map(|s| s.block.take()));
+    }
+
+    /// Where a chunk is. Valid until it is given back.
+    #[inline]
+    pub(super) fn ptr(&self, id: ChunkId) -> NonNull<Chunk> {
+        let start = self.starts[(id.0 >> self.shift) as usize];
+        // SAFETY: ids are made by `take` and lie in their slab's block.
+        unsafe { start.add((id.0 & (self.per_slab - 1)) as usize) }
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        for slab in &mut self.slabs {
+            if let Some(block) = slab.block.take() {
+                self.arena.give(block);
+            }
+        }
+    }
+}
+
+const _: () = assert!(CHUNK_BYTES == 256);

@@ -1,0 +1,268 @@
+//! The index of a shard: one extendible hash table per group (Fagin et al., TODS 1979), its
+//! leaves in hash order. Knows where items are, not what they are: whoever needs a key asks the
+//! segments.
+
+mod bucket;
+mod chunks;
+mod leaf;
+
+pub(super) use bucket::{OFFSET_MAX, REFERENCES_MAX, Word};
+pub(super) use leaf::SlotRef;
+
+use super::arena::{Arena, Block};
+use bucket::tag_of;
+use chunks::Chunks;
+use leaf::{CHUNKS_MAX, ITEMS_MAX, Leaf};
+use std::sync::Arc;
+
+/// Free chunks that one insertion may need.
+const CHUNKS_RESERVED: usize = 2 * CHUNKS_MAX;
+
+/// The index of a shard.
+#[derive(Debug)]
+pub(super) struct Index {
+    tables: Vec<Table>,
+    leaves: Vec<Leaf>,
+    free_leaves: Vec<u32>,
+    chunks: Chunks,
+    directory_bytes: usize,
+}
+
+/// The table of one group.
+#[derive(Debug, Default)]
+struct Table {
+    /// Leaf by the leading `depth` bits of the position; empty: no items yet.
+    directory: Vec<u32>,
+    depth: u8,
+    count: u32,
+}
+
+impl Table {
+    #[inline]
+    fn slot_of(&self, position: u32) -> usize {
+        (u64::from(position) >> (32 - u32::from(self.depth))) as usize
+    }
+}
+
+#[inline]
+fn position_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+impl Index {
+    /// An empty index of `groups` groups.
+    pub(super) fn new(arena: Arc<Arena>, groups: usize) -> Index {
+        Index {
+            tables: (0..groups).map(|_| Table::default()).collect(),
+            leaves: Vec::new(),
+            free_leaves: Vec::new(),
+            chunks: Chunks::new(arena),
+            directory_bytes: 0,
+        }
+    }
+
+    /// Blocks held.
+    pub(super) fn blocks(&self) -> usize {
+        self.chunks.blocks()
+    }
+
+    /// Gives up all blocks: the whole is about to be dropped.
+    pub(super) fn take_blocks(&mut self, out: &mut Vec<Block>) {
+        self.chunks.take_blocks(out);
+    }
+
+    /// Bytes held beside the blocks: leaves and directories.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.leaves.capacity() * size_of::<Leaf>() + self.directory_bytes
+    }
+
+    /// Whether an insertion will find the chunks it may need.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        self.chunks.free_chunks() >= CHUNKS_RESERVED
+    }
+
+    /// Takes one more block; whether there was one.
+    pub(super) fn grow(&mut self) -> bool {
+        self.chunks.grow()
+    }
+
+    /// Items of a group.
+    pub(super) fn count(&self, group: usize) -> u32 {
+        self.tables[group].count
+    }
+
+    /// Where a prefetch for this hash should go.
+    #[inline]
+    pub(super) fn home(&self, group: usize, hash: u64) -> Option<*const u8> {
+        let table = &self.tables[group];
+        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        let bucket = self.leaves[leaf as usize].first_bucket(&self.chunks, tag_of(hash));
+        Some(bucket.as_ptr().cast())
+    }
+
+    /// The first slot in the home bucket of this hash that may hold it, for a prefetch of the item.
+    #[inline]
+    pub(super) fn likely(&self, group: usize, hash: u64) -> Option<Word> {
+        let mut word = None;
+        self.find(group, hash, |w| {
+            word = Some(w);
+            true
+        });
+        word
+    }
+
+    /// The slot of an item, by its hash and whatever `is_it` asks about it.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        group: usize,
+        hash: u64,
+        is_it: impl FnMut(Word) -> bool,
+    ) -> Option<SlotRef> {
+        let table = &self.tables[group];
+        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        let (bucket, slot, second) =
+            self.leaves[leaf as usize].find(&self.chunks, tag_of(hash), is_it)?;
+        Some(SlotRef { bucket, slot: slot as u8, second, leaf })
+    }
+
+    /// What a slot holds.
+    #[inline]
+    pub(super) fn get(&self, at: &SlotRef) -> Word {
+        // SAFETY: `at` was found in this index, which has not changed since (see `SlotRef`).
+        unsafe { at.bucket.as_ref() }.get(at.slot.into())
+    }
+
+    /// Changes what a slot holds, of the same hash.
+    #[inline]
+    pub(super) fn set(&mut self, at: &SlotRef, word: Word) {
+        // SAFETY: as in `get`; `&mut self` makes us the only user.
+        unsafe { &mut *at.bucket.as_ptr() }.put(at.slot.into(), word);
+    }
+
+    /// Adds an item that is not there. The index must be ready. `position_of` tells where an
+    /// item stands in hash order when its leaf splits; `None` drops it.
+    pub(super) fn insert(
+        &mut self,
+        group: usize,
+        hash: u64,
+        word: Word,
+        mut position_of_item: impl FnMut(Word) -> Option<u32>,
+    ) {
+        debug_assert!(self.is_ready());
+        let position = position_of(hash);
+        self.tables[group].count += 1;
+        if self.tables[group].directory.is_empty() {
+            let leaf = Leaf::new(0, self.chunks.take());
+            let leaf = self.add_leaf(leaf);
+            self.tables[group].directory.push(leaf);
+        }
+        loop {
+            let table = &self.tables[group];
+            let id = table.directory[table.slot_of(position)];
+            let leaf = &mut self.leaves[id as usize];
+            if !leaf.is_full() && leaf.place(&self.chunks, word) {
+                leaf.count += 1;
+                return;
+            }
+            let mut words = [Word::default(); ITEMS_MAX];
+            let n = leaf.collect(&self.chunks, &mut words);
+            let (words, larger) = (&words[..n], leaf.len() + 1);
+            if leaf.is_largest() || !leaf.rebuild(&mut self.chunks, words, larger) {
+                self.split(group, position, words, &mut position_of_item);
+            }
+        }
+    }
+
+    /// Removes an item.
+    pub(super) fn remove(&mut self, group: usize, at: &SlotRef) {
+        self.tables[group].count -= 1;
+        let leaf = &mut self.leaves[at.leaf as usize];
+        leaf.take_out(&self.chunks, at);
+        if leaf.is_sparse() {
+            let mut words = [Word::default(); ITEMS_MAX];
+            let n = leaf.collect(&self.chunks, &mut words);
+            let fits = leaf.rebuild(&mut self.chunks, &words[..n], Leaf::fitting(n));
+            assert!(fits, "a sparse leaf found no room");
+        }
+    }
+
+    /// The items of the leaf at `position` into `out`, and where the next leaf begins
+    /// (2^32 behind the last). `None`: the group is empty.
+    pub(super) fn leaf_at(&self, group: usize, position: u32, out: &mut Vec<Word>) -> Option<u64> {
+        let table = &self.tables[group];
+        let leaf = self.leaves[*table.directory.get(table.slot_of(position))? as usize];
+        let mut words = [Word::default(); ITEMS_MAX];
+        let n = leaf.collect(&self.chunks, &mut words);
+        out.extend_from_slice(&words[..n]);
+        let width = 32 - u32::from(leaf.depth);
+        Some(((u64::from(position) >> width) + 1) << width)
+    }
+
+    /// The items of some bucket of a group into `out`.
+    pub(super) fn some_bucket(&self, group: usize, chance: u64, out: &mut Vec<Word>) {
+        let table = &self.tables[group];
+        let Some(&leaf) = table.directory.get(table.slot_of((chance >> 32) as u32)) else {
+            return;
+        };
+        let bucket = self.leaves[leaf as usize].some_bucket(&self.chunks, chance as u32);
+        // SAFETY: a bucket of our own chunks; nothing changes while we look.
+        out.extend(unsafe { bucket.as_ref() }.words());
+    }
+
+    fn add_leaf(&mut self, leaf: Leaf) -> u32 {
+        match self.free_leaves.pop() {
+            Some(id) => {
+                self.leaves[id as usize] = leaf;
+                id
+            }
+            None => {
+                self.leaves.push(leaf);
+                self.leaves.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Splits the leaf at `position`, which holds `words`, in two halves of its range.
+    #[cold]
+    fn split(
+        &mut self,
+        group: usize,
+        position: u32,
+        words: &[Word],
+        position_of_item: &mut impl FnMut(Word) -> Option<u32>,
+    ) {
+        let table = &mut self.tables[group];
+        let id = table.directory[table.slot_of(position)];
+        let mut leaf = self.leaves[id as usize];
+        let depth = leaf.depth;
+        assert!(depth < 31, "two hashes in one leaf at every depth");
+        if depth == table.depth {
+            self.directory_bytes += table.directory.len() * size_of::<u32>();
+            let twice: Vec<u32> = table.directory.iter().flat_map(|&l| [l, l]).collect();
+            table.directory = twice;
+            table.depth += 1;
+        }
+        let (mut low, mut high) =
+            (Vec::with_capacity(words.len()), Vec::with_capacity(words.len()));
+        for &word in words {
+            match position_of_item(word) {
+                Some(p) if p >> (31 - u32::from(depth)) & 1 == 0 => low.push(word),
+                Some(_) => high.push(word),
+                None => table.count -= 1,
+            }
+        }
+        leaf.depth = depth + 1;
+        let mut other = Leaf::new(depth + 1, self.chunks.take());
+        let fits = leaf.rebuild(&mut self.chunks, &low, Leaf::fitting(low.len() + 1))
+            && other.rebuild(&mut self.chunks, &high, Leaf::fitting(high.len() + 1));
+        assert!(fits, "half a leaf found no room");
+        self.leaves[id as usize] = leaf;
+        let other = self.add_leaf(other);
+        let table = &mut self.tables[group];
+        let span = 1usize << (table.depth - depth - 1);
+        let first = table.slot_of(position) / (2 * span) * (2 * span) + span;
+        table.directory[first..first + span].fill(other);
+    }
+}

@@ -1,0 +1,560 @@
+//! The items of one shard: segments hold them, the index finds them, the policy decides which go.
+//! Pure: time is an argument; knows no command, lock, socket or file.
+
+mod admission;
+mod arena;
+mod big;
+mod clean;
+mod evict;
+mod index;
+mod item;
+mod segments;
+mod sketch;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use arena::Arena;
+
+use super::{EngineOptions, Key, Policy};
+use crate::command::{Time, Value};
+use crate::limits::SHARED_VALUE_BYTES_MIN;
+use admission::Admission;
+use big::Bigs;
+use bytes::Bytes;
+use clean::Cleaning;
+use cluster::slot::Group;
+use index::{Index, SlotRef, Word};
+use item::Draft;
+use segments::{Region, Segments};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// An item as seen under the lock. Dead ones are never seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its value.
+    pub value: ItemValue<'a>,
+    /// When it dies.
+    pub deadline: Option<Time>,
+}
+
+/// The value of an item.
+#[derive(Clone, Copy, Debug)]
+pub enum ItemValue<'a> {
+    /// In a segment; valid under the lock only.
+    Inline(&'a [u8]),
+    /// A buffer of its own.
+    Shared(&'a Bytes),
+}
+
+impl<'a> ItemValue<'a> {
+    /// Its bytes.
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            ItemValue::Inline(s) => s,
+            ItemValue::Shared(b) => b,
+        }
+    }
+}
+
+/// There is no room and nothing may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Counters of a store; totals since its start, except where said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreStats {
+    /// Items now, dead but unreclaimed ones included.
+    pub items: u64,
+    /// Of these, items with a deadline.
+    pub items_with_deadline: u64,
+    /// Reads that found a live item.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+    /// Items evicted to make room.
+    pub evictions: u64,
+    /// Candidates let into the main region.
+    pub admissions: u64,
+    /// Candidates turned away.
+    pub rejections: u64,
+    /// Items reclaimed after their deadline.
+    pub expiries: u64,
+    /// Bytes of memory held now: items, index, sketch, big values.
+    pub used_bytes: u64,
+    /// Bytes of live items now: keys, values and their headers.
+    pub live_bytes: u64,
+    /// Bytes of the index now.
+    pub index_bytes: u64,
+    /// Bytes of big values now.
+    pub big_bytes: u64,
+    /// Bytes in segments that hold nothing any more now.
+    pub dead_bytes: u64,
+}
+
+/// Counters that commands and upkeep move.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    hits: u64,
+    misses: u64,
+    evictions: u64,
+    expiries: u64,
+}
+
+/// The items of one shard.
+#[derive(Debug)]
+pub struct Store {
+    index: Index,
+    segments: Segments,
+    bigs: Bigs,
+    arena: Arc<Arena>,
+    shard_bits: u32,
+    seed: u64,
+    policy: Policy,
+    limit_bytes: u64,
+    limit_items: u64,
+    /// Whether accesses are counted: a bound is near.
+    tracking: bool,
+    admission: Option<Admission>,
+    evicting: evict::Hands,
+    cleaning: Cleaning,
+    counters: Counters,
+    /// Big values given up, to be dropped without the lock.
+    garbage: Vec<Bytes>,
+    /// Blocks given up by `clear`, to be returned in steps.
+    graveyard: Vec<arena::Block>,
+    scratch: Vec<u8>,
+}
+
+impl Store {
+    /// An empty store: one of `options.shards` that share `arena`; `big_gauge` counts the bytes
+    /// of the node's big values.
+    pub(super) fn new(
+        options: &EngineOptions,
+        arena: Arc<Arena>,
+        big_gauge: Arc<AtomicU64>,
+    ) -> Store {
+        let shard_bits = options.shards.trailing_zeros();
+        let groups = usize::from(cluster::slot::GROUPS) >> shard_bits;
+        let mut store = Store {
+            index: Index::new(arena.clone(), groups),
+            segments: Segments::new(arena.clone()),
+            bigs: Bigs::new(big_gauge),
+            arena,
+            shard_bits,
+            seed: options.hash_seed,
+            policy: options.policy,
+            limit_bytes: u64::MAX,
+            limit_items: u64::MAX,
+            tracking: false,
+            admission: None,
+            evicting: evict::Hands::default(),
+            cleaning: Cleaning::default(),
+            counters: Counters::default(),
+            garbage: Vec::new(),
+            graveyard: Vec::new(),
+            scratch: Vec::new(),
+        };
+        store.set_limits(options.max_memory, options.max_items);
+        store
+    }
+
+    /// Bounds this shard: bytes of memory and number of items.
+    pub fn set_limits(&mut self, bytes: Option<u64>, items: Option<u64>) {
+        self.limit_bytes = bytes.unwrap_or(u64::MAX);
+        self.limit_items = items.unwrap_or(u64::MAX);
+        let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
+        self.segments.set_open_max((blocks / 32) as usize);
+        self.admission = None;
+        self.tracking = false;
+    }
+
+    /// Changes the policy; what was learnt of requests is kept where the new one uses it.
+    pub fn set_policy(&mut self, policy: Policy) {
+        if self.policy != policy {
+            self.policy = policy;
+            self.admission = None;
+            self.tracking = false;
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    #[inline]
+    fn local(&self, group: Group) -> usize {
+        usize::from(group.number()) >> self.shard_bits
+    }
+
+    #[inline]
+    fn find(&self, key: &Key<'_>) -> Option<SlotRef> {
+        let segments = &self.segments;
+        self.index.find(self.local(key.group()), key.hash, |word| {
+            item::has_key(segments.bytes(word.offset()), key.bytes)
+        })
+    }
+
+    /// First stage of a prefetch: the index's cache line of a key.
+    #[inline]
+    pub fn prefetch_slot(&self, key: &Key<'_>) {
+        if let Some(home) = self.index.home(self.local(key.group()), key.hash) {
+            prefetch(home);
+        }
+    }
+
+    /// Second stage: the item, if the first found its slot.
+    #[inline]
+    pub fn prefetch_item(&self, key: &Key<'_>) {
+        if let Some(word) = self.index.likely(self.local(key.group()), key.hash) {
+            let at = self.segments.address(word.offset());
+            prefetch(at);
+            prefetch(at.wrapping_add(64));
+            prefetch(at.wrapping_add(128));
+        }
+    }
+
+    #[inline]
+    fn view(&self, offset: u64) -> Item<'_> {
+        let raw = self.segments.item(offset);
+        let value = match raw.big() {
+            None => ItemValue::Inline(raw.value),
+            Some(id) => ItemValue::Shared(self.bigs.get(id)),
+        };
+        Item { value, deadline: raw.deadline }
+    }
+
+    /// Reads an item, counting a hit or a miss and an access.
+    #[inline]
+    pub fn get(&mut self, key: &Key<'_>, now: Time) -> Option<Item<'_>> {
+        let Some((at, word)) = self.find_live(key, now) else {
+            self.counters.misses += 1;
+            if let Some(admission) = &mut self.admission {
+                admission.missed();
+            }
+            return None;
+        };
+        self.counters.hits += 1;
+        if self.tracking {
+            self.touch(&at, word, key.hash, true);
+        }
+        Some(self.view(word.offset()))
+    }
+
+    /// The slot of a live item; a dead one is removed.
+    #[inline]
+    fn find_live(&mut self, key: &Key<'_>, now: Time) -> Option<(SlotRef, Word)> {
+        let at = self.find(key)?;
+        let word = self.index.get(&at);
+        if word.has_deadline() && self.segments.item(word.offset()).deadline <= Some(now) {
+            self.expire_item(self.local(key.group()), &at);
+            return None;
+        }
+        Some((at, word))
+    }
+
+    /// Counts an access for the policy.
+    fn touch(&mut self, at: &SlotRef, word: Word, hash: u64, read: bool) {
+        if word.references() < index::REFERENCES_MAX {
+            self.index.set(at, word.with_references(word.references() + 1));
+        }
+        let region = self.segments.get(self.segments.segment_of(word.offset())).region;
+        if let Some(admission) = &mut self.admission {
+            admission.accessed(hash, read.then_some(region));
+        }
+    }
+
+    /// Reads an item without leaving a trace.
+    pub fn peek(&self, key: &Key<'_>, now: Time) -> Option<Item<'_>> {
+        let word = self.index.get(&self.find(key)?);
+        let item = self.view(word.offset());
+        item.deadline.is_none_or(|d| d > now).then_some(item)
+    }
+
+    /// Stores an item, replacing one of that name. A deadline at or before `now` is the caller's
+    /// mistake: it should remove instead.
+    ///
+    /// # Errors
+    /// [`Full`] when there is no room; an old item of that name is still there then.
+    #[inline]
+    pub fn set(
+        &mut self,
+        key: &Key<'_>,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        now: Time,
+    ) -> Result<(), Full> {
+        let bytes = value.bytes();
+        if bytes.len() > self.inline_max() {
+            return self.set_big(key, value, deadline, now);
+        }
+        let draft = Draft { key: key.bytes, value: bytes, big: false, deadline };
+        self.write(key, &draft, now)
+    }
+
+    /// Longest value that is kept in a segment.
+    fn inline_max(&self) -> usize {
+        (SHARED_VALUE_BYTES_MIN - 1).min(self.arena.block_bytes() / 4)
+    }
+
+    #[cold]
+    fn set_big(
+        &mut self,
+        key: &Key<'_>,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        now: Time,
+    ) -> Result<(), Full> {
+        self.make_room_for_big(value.bytes().len() as u64, now)?;
+        let shared = match value {
+            Value::Shared(b) => b.clone(),
+            Value::Slice(s) => Bytes::copy_from_slice(s),
+        };
+        let id = self.bigs.insert(shared);
+        let number = id.to_le_bytes();
+        let draft = Draft { key: key.bytes, value: &number, big: true, deadline };
+        let result = self.write(key, &draft, now);
+        if result.is_err() {
+            self.garbage.extend(self.bigs.remove(id));
+        }
+        result
+    }
+
+    /// Writes an item in place or at the end of an open segment.
+    #[inline]
+    fn write(&mut self, key: &Key<'_>, draft: &Draft<'_>, now: Time) -> Result<(), Full> {
+        let mut found = self.find(key);
+        if let Some(at) = found {
+            let word = self.index.get(&at);
+            let old_big = self.segments.item(word.offset()).big();
+            if self.segments.overwrite(word.offset(), draft) {
+                self.garbage.extend(old_big.and_then(|id| self.bigs.remove(id)));
+                if self.tracking {
+                    self.touch(&at, self.index.get(&at), key.hash, false);
+                }
+                return Ok(());
+            }
+        }
+        if self.make_room(draft, found.is_none(), now)? {
+            found = self.find(key);
+        }
+        self.append(key, draft, found, now)
+    }
+
+    /// Appends an item for which there is room.
+    fn append(
+        &mut self,
+        key: &Key<'_>,
+        draft: &Draft<'_>,
+        found: Option<SlotRef>,
+        now: Time,
+    ) -> Result<(), Full> {
+        let region = match found {
+            Some(at) => {
+                let offset = self.index.get(&at).offset();
+                self.segments.get(self.segments.segment_of(offset)).region
+            }
+            None => self.arrival_region(key.hash),
+        };
+        let offset = self.segments.append(region, draft, now).ok_or(Full)?;
+        match found {
+            Some(at) => self.replace(&at, offset, draft, key.hash),
+            None => self.add(key, offset, draft, now),
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, at: &SlotRef, offset: u64, draft: &Draft<'_>, hash: u64) {
+        let word = self.index.get(at);
+        let old = word.offset();
+        let big = self.segments.item(old).big();
+        self.index.set(at, word.at(offset).with_deadline(draft.deadline.is_some()));
+        self.segments.kill(old);
+        self.garbage.extend(big.and_then(|id| self.bigs.remove(id)));
+        if self.tracking {
+            self.touch(at, self.index.get(at), hash, false);
+        }
+    }
+
+    fn add(&mut self, key: &Key<'_>, offset: u64, draft: &Draft<'_>, now: Time) {
+        let word = Word::new(offset, key.hash, draft.deadline.is_some());
+        let (segments, seed) = (&self.segments, self.seed);
+        let mut expired = Vec::new();
+        self.index.insert(self.local(key.group()), key.hash, word, |w| {
+            let raw = segments.item(w.offset());
+            if w.has_deadline() && raw.deadline <= Some(now) {
+                expired.push(w.offset());
+                return None;
+            }
+            Some(Key::position_of(raw.key, seed))
+        });
+        for offset in expired {
+            self.bury(offset);
+            self.counters.expiries += 1;
+        }
+        if let Some(admission) = &mut self.admission {
+            admission.accessed(key.hash, None);
+        }
+    }
+
+    /// Removes an item; whether there was a live one.
+    pub fn remove(&mut self, key: &Key<'_>, now: Time) -> bool {
+        let Some((at, _)) = self.find_live(key, now) else { return false };
+        self.drop_item(self.local(key.group()), &at);
+        true
+    }
+
+    /// Takes an item out of index and segments.
+    fn drop_item(&mut self, group: usize, at: &SlotRef) {
+        let offset = self.index.get(at).offset();
+        self.index.remove(group, at);
+        self.bury(offset);
+    }
+
+    fn expire_item(&mut self, group: usize, at: &SlotRef) {
+        self.drop_item(group, at);
+        self.counters.expiries += 1;
+    }
+
+    /// Marks an item dead that the index no longer knows.
+    fn bury(&mut self, offset: u64) {
+        if let Some(id) = self.segments.item(offset).big() {
+            self.garbage.extend(self.bigs.remove(id));
+        }
+        self.segments.kill(offset);
+    }
+
+    /// Changes the deadline of a live item; whether there was one.
+    ///
+    /// # Errors
+    /// [`Full`] when the item had to move and there was no room; nothing has changed then.
+    pub fn set_deadline(
+        &mut self,
+        key: &Key<'_>,
+        deadline: Option<Time>,
+        now: Time,
+    ) -> Result<bool, Full> {
+        let Some((_, word)) = self.find_live(key, now) else { return Ok(false) };
+        let raw = self.segments.item(word.offset());
+        if raw.deadline == deadline {
+            return Ok(true);
+        }
+        let (big, mut value) = (raw.big().is_some(), std::mem::take(&mut self.scratch));
+        value.clear();
+        value.extend_from_slice(raw.value);
+        let draft = Draft { key: key.bytes, value: &value, big, deadline };
+        let result = self.rewrite(key, &draft, now);
+        self.scratch = value;
+        result
+    }
+
+    /// As `write`, keeping the big value that old and new refer to; whether the item was there.
+    fn rewrite(&mut self, key: &Key<'_>, draft: &Draft<'_>, now: Time) -> Result<bool, Full> {
+        let Some(at) = self.find(key) else { return Ok(false) };
+        if self.segments.overwrite(self.index.get(&at).offset(), draft) {
+            return Ok(true);
+        }
+        self.make_room(draft, false, now)?;
+        // Making room may have evicted the item itself: then it is gone, deadline and all.
+        let Some(at) = self.find(key) else { return Ok(true) };
+        let word = self.index.get(&at);
+        let region = self.segments.get(self.segments.segment_of(word.offset())).region;
+        let offset = self.segments.append(region, draft, now).ok_or(Full)?;
+        self.index.set(&at, word.at(offset).with_deadline(draft.deadline.is_some()));
+        self.segments.kill(word.offset());
+        Ok(true)
+    }
+
+    /// How often the item was asked for lately, as far as the policy counts it (0–15).
+    pub fn frequency(&self, key: &Key<'_>) -> u8 {
+        match &self.admission {
+            Some(admission) => admission.estimate(key.hash),
+            None => self.find(key).map_or(0, |at| self.index.get(&at).references()),
+        }
+    }
+
+    /// Milliseconds since the item was written, at most: an upper bound of its idle time.
+    pub fn idle_ms(&self, key: &Key<'_>, now: Time) -> u64 {
+        let Some(at) = self.find(key) else { return 0 };
+        let segment = self.segments.segment_of(self.index.get(&at).offset());
+        now.0.saturating_sub(self.segments.get(segment).opened.0)
+    }
+
+    /// Bytes an item takes: index slot, header, key, value, deadline.
+    pub fn item_bytes(&self, key: &Key<'_>, now: Time) -> Option<u64> {
+        let item = self.peek(key, now)?;
+        let at = self.find(key)?;
+        let raw = self.segments.item(self.index.get(&at).offset());
+        let big = match item.value {
+            ItemValue::Inline(_) => 0,
+            ItemValue::Shared(b) => b.len() + size_of::<Bytes>(),
+        };
+        Some((raw.len + big + size_of::<Word>()) as u64)
+    }
+
+    /// Items in the store, dead but unreclaimed ones included.
+    pub fn len(&self) -> u64 {
+        self.segments.sums(Region::Window).items + self.segments.sums(Region::Main).items
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Items of one group, dead but unreclaimed ones included.
+    pub fn group_len(&self, group: Group) -> u64 {
+        self.index.count(self.local(group)).into()
+    }
+
+    /// Values given up since the last call, to be dropped where no lock is held.
+    #[inline]
+    pub fn take_garbage(&mut self) -> Option<Vec<Bytes>> {
+        if self.garbage.is_empty() { None } else { Some(std::mem::take(&mut self.garbage)) }
+    }
+
+    /// Bytes of memory held.
+    fn used_bytes(&self) -> u64 {
+        let blocks = self.segments.blocks() + self.index.blocks() + self.graveyard.len();
+        let admission = self.admission.as_ref().map_or(0, Admission::bytes);
+        let heap = self.index.heap_bytes() + admission;
+        (blocks * self.arena.block_bytes() + heap) as u64 + self.bigs.bytes()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> StoreStats {
+        let admission = self.admission.as_ref().map(Admission::counts).unwrap_or_default();
+        let index_bytes = self.index.blocks() * self.arena.block_bytes() + self.index.heap_bytes();
+        StoreStats {
+            items: self.len(),
+            items_with_deadline: self.segments.with_deadline,
+            hits: self.counters.hits,
+            misses: self.counters.misses,
+            evictions: self.counters.evictions,
+            admissions: admission.0,
+            rejections: admission.1,
+            expiries: self.counters.expiries,
+            used_bytes: self.used_bytes(),
+            live_bytes: self.segments.live_bytes() + self.bigs.bytes(),
+            index_bytes: index_bytes as u64,
+            big_bytes: self.bigs.bytes(),
+            dead_bytes: self.segments.len_sum() - self.segments.live_bytes(),
+        }
+    }
+}
+
+/// Asks the processor to fetch a cache line; any address is harmless.
+#[inline]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(at.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}

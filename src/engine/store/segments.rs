@@ -1,0 +1,604 @@
+//! Segments: blocks of the arena that items are appended to, in FIFO lists by region, with counts
+//! of what in them is still alive. Knows nothing of the index.
+
+use super::arena::{Arena, Block};
+use super::index::OFFSET_MAX;
+use super::item::{self, Draft, Raw};
+use crate::command::Time;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The two regions of the eviction policy; other policies use `Main` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Region {
+    /// Where new items arrive.
+    Window = 0,
+    /// Where they stay when they have proved themselves.
+    Main = 1,
+}
+
+/// Items of about the same time to live: class 0 has no deadline, class 1 up to 1.024
+/// seconds to live, each further one as much again as all before it.
+pub(super) type Class = u8;
+const CLASSES: usize = 40;
+/// Deadlines of a segment are counted in this many bins, an eighth of a class wide each.
+const BINS: usize = 16;
+const NONE: u32 = u32::MAX;
+
+/// The class of an item with this deadline.
+#[inline]
+pub(super) fn class_of(deadline: Option<Time>, now: Time) -> Class {
+    match deadline {
+        None => 0,
+        Some(d) => {
+            let left = d.0.saturating_sub(now.0) >> 10;
+            (65 - left.leading_zeros()).min(CLASSES as u32 - 1) as Class
+        }
+    }
+}
+
+/// Half of what the bins of a class span, in milliseconds: the width of the class.
+fn class_ms(class: Class) -> u64 {
+    1 << (u32::from(class.max(1)) + 8)
+}
+
+/// The least time to live of a class, in milliseconds.
+fn class_from_ms(class: Class) -> u64 {
+    if class <= 1 { 0 } else { class_ms(class) }
+}
+
+/// A segment as it was when somebody remembered it: its number is used again when it is freed,
+/// its serial never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SegmentRef {
+    pub(super) id: u32,
+    serial: u64,
+}
+
+/// What is known of a segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    block: Option<Block>,
+    serial: u64,
+    /// Bytes appended.
+    pub(super) len: u32,
+    /// Bytes of live items, big values not counted.
+    pub(super) live_bytes: u32,
+    /// Live items.
+    pub(super) live_items: u32,
+    pub(super) region: Region,
+    class: Class,
+    open: bool,
+    previous: u32,
+    next: u32,
+    /// When it was opened.
+    pub(super) opened: Time,
+    /// Latest deadline in it; 0 without.
+    deadline_max: Time,
+    /// Where the bins begin.
+    bins_from: u64,
+    /// Live bytes by deadline.
+    bins: [u32; BINS],
+}
+
+impl Segment {
+    fn bin(&self, deadline: Time) -> Option<usize> {
+        let bin = deadline.0.checked_sub(self.bins_from)? / self.bin_ms();
+        (bin < BINS as u64).then_some(bin as usize)
+    }
+
+    fn bin_ms(&self) -> u64 {
+        class_ms(self.class) / 8
+    }
+
+    /// Bytes that cleaning would free, dead and, as far as the bins tell, expired ones.
+    pub(super) fn reclaimable(&self, now: Time) -> u32 {
+        let dead = self.len - self.live_bytes;
+        if self.class == 0 || now.0 < self.bins_from {
+            return dead;
+        }
+        let passed = (now.0 - self.bins_from) / self.bin_ms();
+        dead + self.bins[..BINS.min(passed as usize)].iter().sum::<u32>()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: u32,
+    tail: u32,
+}
+
+/// Sums over the segments of a region.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    /// Bytes of live items.
+    pub(super) bytes: u64,
+    /// Live items.
+    pub(super) items: u64,
+}
+
+/// All segments of a shard.
+#[derive(Debug)]
+pub(super) struct Segments {
+    arena: Arc<Arena>,
+    shift: u32,
+    list: Vec<Segment>,
+    free: Vec<u32>,
+    lists: [List; 2],
+    open: [[u32; CLASSES]; 2],
+    open_count: usize,
+    open_max: usize,
+    sums: [Sums; 2],
+    len_sum: u64,
+    blocks: usize,
+    serial: u64,
+    /// Sealed segments with deadlines, the one that is wholly dead first at the front.
+    deadlines: BTreeSet<(Time, u32)>,
+    /// Items with a deadline.
+    pub(super) with_deadline: u64,
+}
+
+impl Segments {
+    pub(super) fn new(arena: Arc<Arena>) -> Segments {
+        let shift = arena.block_bytes().trailing_zeros();
+        Segments {
+            arena,
+            shift,
+            list: Vec::new(),
+            free: Vec::new(),
+            lists: [List { head: NONE, tail: NONE }; 2],
+            open: [[NONE; CLASSES]; 2],
+            open_count: 0,
+            open_max: usize::MAX,
+            sums: [Sums::default(); 2],
+            len_sum: 0,
+            blocks: 0,
+            serial: 0,
+            deadlines: BTreeSet::new(),
+            with_deadline: 0,
+        }
+    }
+
+    /// Bounds the number of open segments; items of other classes join the nearest open one.
+    pub(super) fn set_open_max(&mut self, max: usize) {
+        self.open_max = max.max(4);
+    }
+
+    /// Blocks held.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Live items and bytes of a region.
+    pub(super) fn sums(&self, region: Region) -> Sums {
+        self.sums[region as usize]
+    }
+
+    /// Bytes appended to segments and not yet freed, dead ones included.
+    pub(super) fn len_sum(&self) -> u64 {
+        self.len_sum
+    }
+
+    /// Bytes of live items.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.sums[0].bytes + self.sums[1].bytes
+    }
+
+    /// The segment of an offset.
+    #[inline]
+    pub(super) fn segment_of(&self, offset: u64) -> u32 {
+        (offset >> self.shift) as u32 - 1
+    }
+
+    /// What is known of a segment.
+    #[inline]
+    pub(super) fn get(&self, segment: u32) -> &Segment {
+        &self.list[segment as usize]
+    }
+
+    /// All segments in use.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        (0..self.list.len() as u32).filter(|&s| self.list[s as usize].block.is_some())
+    }
+
+    /// The bytes from an item on.
+    #[inline]
+    pub(super) fn bytes(&self, offset: u64) -> &[u8] {
+        let segment = &self.list[self.segment_of(offset) as usize];
+        let at = (offset as u32) & ((1 << self.shift) - 1);
+        debug_assert!(at < segment.len);
+        let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
+        // SAFETY: `len` bytes from the block's start are initialised by `append`, and nobody
+        // writes them while `self` is borrowed.
+        unsafe {
+            let start = block.ptr().add(at as usize);
+            std::slice::from_raw_parts(start.as_ptr(), (segment.len - at) as usize)
+        }
+    }
+
+    /// As `bytes`, for changes in place.
+    #[inline]
+    pub(super) fn bytes_mut(&mut self, offset: u64) -> &mut [u8] {
+        let segment = &self.list[self.segment_of(offset) as usize];
+        let at = (offset as u32) & ((1 << self.shift) - 1);
+        debug_assert!(at < segment.len);
+        let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
+        // SAFETY: as in `bytes`; `&mut self` makes us the only user.
+        unsafe {
+            let start = block.ptr().add(at as usize);
+            std::slice::from_raw_parts_mut(start.as_ptr(), (segment.len - at) as usize)
+        }
+    }
+
+    /// Where an item's bytes are, for a prefetch.
+    #[inline]
+    pub(super) fn address(&self, offset: u64) -> *const u8 {
+        let segment = &self.list[self.segment_of(offset) as usize];
+        let at = (offset as u32) & ((1 << self.shift) - 1);
+        match &segment.block {
+            Some(block) => block.ptr().as_ptr().wrapping_add(at as usize),
+            None => std::ptr::null(),
+        }
+    }
+
+    /// The item at an offset.
+    #[inline]
+    pub(super) fn item(&self, offset: u64) -> Raw<'_> {
+        item::parse(self.bytes(offset))
+    }
+
+    /// The first item at or behind position `at` of a segment, and its offset.
+    pub(super) fn item_at(&self, segment: u32, at: u32) -> Option<(u64, Raw<'_>)> {
+        if at >= self.get(segment).len {
+            return None;
+        }
+        let offset = (u64::from(segment) + 1) << self.shift | u64::from(at);
+        Some((offset, self.item(offset)))
+    }
+
+    /// The open segment that an item of this size and class would go to, if it fits.
+    #[inline]
+    fn target(
+        &self,
+        region: Region,
+        class: Class,
+        len: usize,
+        deadline: Option<Time>,
+    ) -> Option<u32> {
+        let id = self.open[region as usize][class as usize];
+        if id == NONE {
+            return None;
+        }
+        let segment = &self.list[id as usize];
+        if deadline.is_some_and(|d| segment.bin(d).is_none()) {
+            return None;
+        }
+        (segment.len as usize + len <= self.arena.block_bytes()).then_some(id)
+    }
+
+    /// Whether appending such an item needs another block.
+    #[inline]
+    pub(super) fn needs_block(&self, region: Region, draft: &Draft<'_>, now: Time) -> bool {
+        let class = class_of(draft.deadline, now);
+        self.target(region, class, draft.len(), draft.deadline).is_none()
+    }
+
+    /// Appends an item, taking another block if need be. `None`: there is none.
+    #[inline]
+    pub(super) fn append(&mut self, region: Region, draft: &Draft<'_>, now: Time) -> Option<u64> {
+        let len = draft.len();
+        let class = class_of(draft.deadline, now);
+        let id = match self.target(region, class, len, draft.deadline) {
+            Some(id) => id,
+            None => self.open(region, class, len, now)?,
+        };
+        let at = self.list[id as usize].len;
+        let segment = &mut self.list[id as usize];
+        segment.len += len as u32;
+        segment.live_bytes += len as u32;
+        segment.live_items += 1;
+        self.len_sum += len as u64;
+        let sums = &mut self.sums[segment.region as usize];
+        sums.bytes += len as u64;
+        sums.items += 1;
+        if let Some(deadline) = draft.deadline {
+            self.with_deadline += 1;
+            self.note_deadline(id, deadline, len as u32);
+        }
+        let offset = (u64::from(id) + 1) << self.shift | u64::from(at);
+        draft.write(self.bytes_mut(offset));
+        Some(offset)
+    }
+
+    fn note_deadline(&mut self, id: u32, deadline: Time, len: u32) {
+        let segment = &mut self.list[id as usize];
+        if let Some(bin) = segment.bin(deadline) {
+            segment.bins[bin] += len;
+        }
+        if deadline <= segment.deadline_max {
+            return;
+        }
+        if segment.open {
+            segment.deadline_max = deadline;
+            return;
+        }
+        // Rounded up, so that a sealed segment is queued anew a few times in its life at most.
+        let bin_ms = segment.bin_ms();
+        let latest = Time(deadline.0.next_multiple_of(bin_ms));
+        let old = std::mem::replace(&mut segment.deadline_max, latest);
+        self.deadlines.remove(&(old, id));
+        self.deadlines.insert((latest, id));
+    }
+
+    #[cold]
+    fn open(&mut self, region: Region, class: Class, len: usize, now: Time) -> Option<u32> {
+        let r = region as usize;
+        if self.open[r][class as usize] == NONE && self.open_count >= self.open_max && class > 0 {
+            let near = (1..CLASSES)
+                .filter(|&c| self.open[r][c] != NONE)
+                .min_by_key(|&c| c.abs_diff(class.into()));
+            if let Some(near) = near {
+                return match self.target(region, near as Class, len, None) {
+                    Some(id) => Some(id),
+                    None => self.open_new(region, near as Class, now),
+                };
+            }
+        }
+        self.open_new(region, class, now)
+    }
+
+    fn open_new(&mut self, region: Region, class: Class, now: Time) -> Option<u32> {
+        let block = self.arena.take()?;
+        self.blocks += 1;
+        self.seal(region, class);
+        self.serial += 1;
+        let segment = Segment {
+            block: Some(block),
+            serial: self.serial,
+            len: 0,
+            live_bytes: 0,
+            live_items: 0,
+            region,
+            class,
+            open: true,
+            previous: NONE,
+            next: NONE,
+            opened: now,
+            deadline_max: Time(0),
+            bins_from: now.0 + class_from_ms(class),
+            bins: [0; BINS],
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.list[id as usize] = segment;
+                id
+            }
+            None => {
+                self.list.push(segment);
+                self.list.len() as u32 - 1
+            }
+        };
+        assert!((u64::from(id) + 2) << self.shift <= OFFSET_MAX, "a shard of more than 64 GiB");
+        self.open[region as usize][class as usize] = id;
+        self.open_count += 1;
+        let tail = self.lists[region as usize].tail;
+        self.link(id, region, tail);
+        Some(id)
+    }
+
+    /// Closes the open segment of a region and class.
+    fn seal(&mut self, region: Region, class: Class) {
+        let id = std::mem::replace(&mut self.open[region as usize][class as usize], NONE);
+        if id == NONE {
+            return;
+        }
+        self.open_count -= 1;
+        let segment = &mut self.list[id as usize];
+        segment.open = false;
+        if segment.live_items == 0 {
+            self.give(id);
+        } else if class > 0 {
+            self.deadlines.insert((segment.deadline_max, id));
+        }
+    }
+
+    /// Links a segment behind `previous` (`NONE`: at the head).
+    fn link(&mut self, id: u32, region: Region, previous: u32) {
+        let list = &mut self.lists[region as usize];
+        let next = if previous == NONE {
+            std::mem::replace(&mut list.head, id)
+        } else {
+            std::mem::replace(&mut self.list[previous as usize].next, id)
+        };
+        if next == NONE {
+            list.tail = id;
+        } else {
+            self.list[next as usize].previous = id;
+        }
+        let segment = &mut self.list[id as usize];
+        segment.previous = previous;
+        segment.next = next;
+    }
+
+    fn unlink(&mut self, id: u32) {
+        let Segment { previous, next, region, .. } = self.list[id as usize];
+        let list = &mut self.lists[region as usize];
+        if previous == NONE {
+            list.head = next;
+        } else {
+            self.list[previous as usize].next = next;
+        }
+        let list = &mut self.lists[region as usize];
+        if next == NONE {
+            list.tail = previous;
+        } else {
+            self.list[next as usize].previous = previous;
+        }
+    }
+
+    /// The oldest segment of a region.
+    pub(super) fn head(&self, region: Region) -> Option<u32> {
+        let head = self.lists[region as usize].head;
+        (head != NONE).then_some(head)
+    }
+
+    /// Whether items may still be appended to it.
+    pub(super) fn is_open(&self, id: u32) -> bool {
+        self.get(id).open
+    }
+
+    /// Makes the oldest segment of the window the newest of main, as it is.
+    pub(super) fn promote_head(&mut self) -> bool {
+        let Some(id) = self.head(Region::Window) else { return false };
+        if self.get(id).open {
+            return false;
+        }
+        self.unlink(id);
+        let segment = &mut self.list[id as usize];
+        segment.region = Region::Main;
+        let sums = Sums { bytes: segment.live_bytes.into(), items: segment.live_items.into() };
+        for (region, add) in [(Region::Window, false), (Region::Main, true)] {
+            let to = &mut self.sums[region as usize];
+            if add {
+                to.bytes += sums.bytes;
+                to.items += sums.items;
+            } else {
+                to.bytes -= sums.bytes;
+                to.items -= sums.items;
+            }
+        }
+        let tail = self.lists[Region::Main as usize].tail;
+        self.link(id, Region::Main, tail);
+        true
+    }
+
+    /// Marks an item dead; frees its segment when that was the last one and it is sealed.
+    /// Returns whether the segment was freed.
+    #[inline]
+    pub(super) fn kill(&mut self, offset: u64) -> bool {
+        let id = self.segment_of(offset);
+        let raw = self.item(offset);
+        let (len, deadline) = (raw.len as u32, raw.deadline);
+        debug_assert!(!raw.is_dead());
+        item::kill(self.bytes_mut(offset));
+        let segment = &mut self.list[id as usize];
+        segment.live_bytes -= len;
+        segment.live_items -= 1;
+        if let Some(deadline) = deadline {
+            self.with_deadline -= 1;
+            if let Some(bin) = segment.bin(deadline) {
+                segment.bins[bin] = segment.bins[bin].saturating_sub(len);
+            }
+        }
+        let sums = &mut self.sums[segment.region as usize];
+        sums.bytes -= u64::from(len);
+        sums.items -= 1;
+        if segment.live_items == 0 && !segment.open {
+            self.give(id);
+            return true;
+        }
+        false
+    }
+
+    /// Replaces value and deadline in place where sizes allow it and the segment's class still
+    /// fits; whether it did.
+    #[inline]
+    pub(super) fn overwrite(&mut self, offset: u64, draft: &Draft<'_>) -> bool {
+        if draft.deadline.is_some() {
+            let id = self.segment_of(offset);
+            let (old, len) = {
+                let raw = self.item(offset);
+                (raw.deadline, raw.len as u32)
+            };
+            let (Some(old), Some(new)) = (old, draft.deadline) else { return false };
+            let segment = &self.list[id as usize];
+            let (Some(from), Some(to)) = (segment.bin(old), segment.bin(new)) else {
+                return false;
+            };
+            if !item::overwrite(self.bytes_mut(offset), draft) {
+                return false;
+            }
+            let segment = &mut self.list[id as usize];
+            segment.bins[from] = segment.bins[from].saturating_sub(len);
+            self.note_deadline(id, new, len);
+            debug_assert!(to < BINS);
+            return true;
+        }
+        item::overwrite(self.bytes_mut(offset), draft)
+    }
+
+    /// Frees a segment without live items.
+    fn give(&mut self, id: u32) {
+        debug_assert_eq!(self.get(id).live_items, 0);
+        self.unlink(id);
+        let segment = &mut self.list[id as usize];
+        self.len_sum -= u64::from(segment.len);
+        let latest = segment.deadline_max;
+        if segment.class > 0 {
+            self.deadlines.remove(&(latest, id));
+        }
+        segment.len = 0;
+        if let Some(block) = segment.block.take() {
+            self.arena.give(block);
+            self.blocks -= 1;
+        }
+        self.free.push(id);
+    }
+
+    /// Gives up all blocks: the whole is about to be dropped.
+    pub(super) fn take_blocks(&mut self, out: &mut Vec<Block>) {
+        out.extend(self.list.iter_mut().filter_map(|s| s.block.take()));
+    }
+
+    /// Closes a segment, whether it is full or not, and frees it if nothing in it lives.
+    pub(super) fn close(&mut self, id: u32) {
+        if self.get(id).open {
+            let (region, class) = (self.get(id).region, self.get(id).class);
+            self.seal(region, class);
+        }
+        if self.get(id).block.is_some() && self.get(id).live_items == 0 {
+            self.give(id);
+        }
+    }
+
+    /// A segment all of whose items are past their deadline.
+    pub(super) fn expired(&self, now: Time) -> Option<u32> {
+        let sealed = self.deadlines.first().filter(|(latest, _)| *latest <= now);
+        sealed.map(|&(_, id)| id).or_else(|| {
+            let mut open = self.open.iter().flat_map(|r| &r[1..]).copied().filter(|&s| s != NONE);
+            open.find(|&s| self.get(s).live_items > 0 && self.get(s).deadline_max <= now)
+        })
+    }
+
+    /// The segment whose last deadline comes first.
+    pub(super) fn first_to_expire(&self) -> Option<u32> {
+        self.deadlines.first().map(|&(_, id)| id)
+    }
+
+    /// The segment as it is now.
+    pub(super) fn remember(&self, id: u32) -> SegmentRef {
+        SegmentRef { id, serial: self.get(id).serial }
+    }
+
+    /// Whether it is still in use.
+    pub(super) fn is_used(&self, segment: SegmentRef) -> bool {
+        self.list
+            .get(segment.id as usize)
+            .is_some_and(|s| s.block.is_some() && s.serial == segment.serial)
+    }
+
+    /// Whether items of the segment have deadlines.
+    pub(super) fn has_deadlines(&self, id: u32) -> bool {
+        self.get(id).class > 0
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        for segment in &mut self.list {
+            if let Some(block) = segment.block.take() {
+                self.arena.give(block);
+            }
+        }
+    }
+}

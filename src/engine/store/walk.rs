@@ -1,0 +1,81 @@
+//! Looking at many items: the walk of a group in hash order, and a pick by chance.
+
+use super::{Item, Key, Store};
+use crate::command::Time;
+use cluster::slot::{GROUPS, Group};
+
+/// Groups tried by `random` before it looks at all of them.
+const RANDOM_TRIES: u64 = 64;
+
+impl Store {
+    /// Visits live items of a group in hash order, from position `from` on: at least `want` of
+    /// them if there are as many, and always all of one position. Returns where to go on, or
+    /// `None` at the end of the group. Items that stay are visited exactly once by a walk that
+    /// starts at 0 and goes on where it is told, whatever else comes and goes meanwhile.
+    pub fn walk(
+        &self,
+        group: Group,
+        from: u32,
+        want: usize,
+        now: Time,
+        mut visit: impl FnMut(&[u8], Item<'_>),
+    ) -> Option<u32> {
+        let (mut position, mut seen) = (from, 0);
+        let (mut words, mut order) = (Vec::new(), Vec::new());
+        loop {
+            words.clear();
+            let next = self.index.leaf_at(self.local(group), position, &mut words)?;
+            order.clear();
+            order.extend(words.iter().filter_map(|w| {
+                let at = Key::position_of(self.segments.item(w.offset()).key, self.seed);
+                (at >= position).then_some((at, w.offset()))
+            }));
+            order.sort_unstable();
+            let mut last = None;
+            for &(at, offset) in &order {
+                if seen >= want && last != Some(at) {
+                    return Some(at);
+                }
+                last = Some(at);
+                let item = self.view(offset);
+                if item.deadline.is_none_or(|d| d > now) {
+                    seen += 1;
+                    visit(self.segments.item(offset).key, item);
+                }
+            }
+            position = u32::try_from(next).ok()?;
+            if seen >= want {
+                return Some(position);
+            }
+        }
+    }
+
+    /// A live item chosen by `chance`, about evenly, or `false` when there is none. `visit` gets
+    /// its name.
+    pub fn random(&self, chance: u64, now: Time, mut visit: impl FnMut(&[u8])) -> bool {
+        let groups = usize::from(GROUPS) >> self.shard_bits;
+        let mut words = Vec::new();
+        for i in 0..RANDOM_TRIES + groups as u64 {
+            let dice = Key::new(&(chance.wrapping_add(i)).to_le_bytes(), self.seed).hash;
+            let all = i >= RANDOM_TRIES;
+            let group = if all { i - RANDOM_TRIES } else { dice % groups as u64 } as usize;
+            words.clear();
+            if all {
+                let mut position = Some(0);
+                while let Some(at) = position {
+                    let next = self.index.leaf_at(group, at, &mut words);
+                    position = next.and_then(|n| u32::try_from(n).ok());
+                }
+            } else {
+                self.index.some_bucket(group, dice.rotate_left(17), &mut words);
+            }
+            words.retain(|w| self.view(w.offset()).deadline.is_none_or(|d| d > now));
+            if !words.is_empty() {
+                let word = words[(dice >> 40) as usize % words.len()];
+                visit(self.segments.item(word.offset()).key);
+                return true;
+            }
+        }
+        false
+    }
+}

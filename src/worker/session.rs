@@ -1,0 +1,158 @@
+//! What a worker and the commands about connections and the node have to know of each other. The
+//! worker runs them through [`Sessions`] and knows none of them.
+
+use super::clients::Client;
+use crate::clock;
+use crate::command::reply::ReplyWriter;
+use crate::command::spec::Spec;
+use crate::command::{Args, Time};
+use crate::metrics::WorkerMetrics;
+use crate::resp::{Encoder, Output, Version};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection as its commands see it.
+#[derive(Debug)]
+pub struct Session {
+    /// How others see it.
+    pub client: Arc<Client>,
+    /// The protocol of its answers.
+    pub version: Version,
+    /// Whether it may do more than authenticate.
+    pub authenticated: bool,
+    /// Which answers it gets.
+    pub replies: Replies,
+}
+
+/// Which answers a client gets: CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// All but the next one.
+    SkipNext,
+}
+
+/// A command for the session, and when and where it was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Its row of the table.
+    pub spec: &'static Spec,
+    /// Its words, names included; their number fits the row.
+    pub args: Args<'a>,
+    /// Group time.
+    pub now: Time,
+    /// The worker.
+    pub worker: usize,
+}
+
+impl Call<'_> {
+    /// Monotonic nanoseconds now.
+    pub fn nanos(&self) -> u64 {
+        clock::monotonic_nanos()
+    }
+}
+
+/// What comes after a command of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The next command.
+    Continue,
+    /// The end of the connection, once its answers are sent.
+    Close,
+    /// Nothing from this connection for so long, then `OK`.
+    Sleep(Duration),
+}
+
+/// The commands about connections and the node.
+pub trait Sessions: Send + Sync {
+    /// Carries a command out and writes its answer.
+    fn run(&self, call: &Call<'_>, session: &mut Session, out: &mut Answer<'_>) -> After;
+}
+
+/// Where the commands of a batch write their answers; counts the errors among them.
+pub struct Answer<'a> {
+    encoder: Encoder<'a>,
+    metrics: &'a WorkerMetrics,
+    failed: bool,
+}
+
+impl<'a> Answer<'a> {
+    /// Writes to `out` in that protocol.
+    #[inline]
+    pub(super) fn new(
+        out: &'a mut Output,
+        version: Version,
+        metrics: &'a WorkerMetrics,
+    ) -> Answer<'a> {
+        Answer { encoder: Encoder::new(out, version), metrics, failed: false }
+    }
+
+    /// The protocol it writes.
+    pub fn version(&self) -> Version {
+        self.encoder.version()
+    }
+
+    /// Goes on in another protocol: the answer to HELLO is in the one it asks for.
+    pub fn set_version(&mut self, version: Version) {
+        self.encoder.set_version(version);
+    }
+
+    /// Whether an error was written since the last time this was asked.
+    #[inline]
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
+    }
+}
+
+impl ReplyWriter for Answer<'_> {
+    #[inline]
+    fn simple(&mut self, text: &str) {
+        self.encoder.simple(text);
+    }
+    #[cold]
+    fn error(&mut self, text: &str) {
+        self.failed = true;
+        self.metrics.error(text);
+        self.encoder.error(text);
+    }
+    #[inline]
+    fn integer(&mut self, value: i64) {
+        self.encoder.integer(value);
+    }
+    #[inline]
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.encoder.bulk(bytes);
+    }
+    #[inline]
+    fn bulk_shared(&mut self, bytes: &Bytes) {
+        self.encoder.bulk_shared(bytes);
+    }
+    #[inline]
+    fn null(&mut self) {
+        self.encoder.null();
+    }
+    #[inline]
+    fn array(&mut self, len: usize) {
+        self.encoder.array(len);
+    }
+    fn map(&mut self, len: usize) {
+        self.encoder.map(len);
+    }
+    fn set(&mut self, len: usize) {
+        self.encoder.set(len);
+    }
+    fn double(&mut self, value: f64) {
+        self.encoder.double(value);
+    }
+    fn boolean(&mut self, value: bool) {
+        self.encoder.boolean(value);
+    }
+    fn verbatim(&mut self, text: &str) {
+        self.encoder.verbatim(text);
+    }
+}
