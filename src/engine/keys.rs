@@ -8,10 +8,9 @@
 mod lcs;
 
 use super::execute::{Held, Target, write_done, write_value};
-use super::{Engine, Full, Key, Shard};
+use super::{Engine, Full, Key, ShardGuard};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, KeysOp, Time};
-use parking_lot::MutexGuard;
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
@@ -51,7 +50,7 @@ pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &KeysOp<'_>, now: Tim
 /// Keys whose shards are all locked.
 struct Locked<'e, 'k> {
     engine: &'e Engine,
-    guards: Vec<Option<MutexGuard<'e, Shard>>>,
+    guards: Vec<Option<ShardGuard<'e>>>,
     keys: Vec<Key<'k>>,
     now: Time,
 }

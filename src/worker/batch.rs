@@ -9,11 +9,11 @@ use super::session::{After, Answer, Replies, Session};
 use super::slow;
 use crate::clock;
 use crate::command::{Arg, Args, Time};
-use crate::engine::Shard;
+use crate::engine::ShardGuard;
 use crate::limits;
 use crate::metrics::CommandIndex;
 use crate::resp::{DecodeLimits, Decoder, Output, ProtocolError, Step};
-use parking_lot::MutexGuard;
+
 use std::time::Duration;
 
 /// What a connection keeps from batch to batch.
@@ -343,7 +343,7 @@ impl Batch<'_, '_> {
         plans: &[Plan<'_>],
     ) -> (usize, Option<Stop>) {
         let engine = &*self.worker.shared.engine;
-        let mut held: Option<(usize, MutexGuard<'_, Shard>)> = None;
+        let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan {
                 let locked = match &mut held {

@@ -40,7 +40,6 @@ impl Connection {
                 return false;
             }
             Turn::Overflow => {
-                self.metrics().connections_overflowed.add(1);
                 self.log_close("its query buffer is full");
                 return false;
             }
