@@ -105,6 +105,17 @@ pub const UPKEEP_ROUNDS_MAX: u32 = 64;
 pub const DRAIN_MS_MAX: u64 = 2000;
 /// Time between two looks at them.
 pub const DRAIN_STEP_MS: u64 = 5;
+/// Shards for each worker when their number is not set: few enough to keep, many enough that
+/// workers seldom meet on one.
+pub const SHARDS_PER_WORKER: usize = 8;
+/// Open files beside connections.
+pub const DESCRIPTORS_RESERVED: usize = 64;
+/// Wrong passwords from one address in a second.
+pub const AUTH_FAILURES_PER_SECOND_MAX: u32 = 10;
+/// Addresses whose wrong passwords are counted.
+pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest DEBUG SLEEP.
+pub const DEBUG_SLEEP_SECONDS_MAX: f64 = 3600.0;
 /// Bytes read on without looking when a connection is closed.
 pub const GOODBYE_BYTES_MAX: usize = 1024 * 1024;
 /// How long that may take.

@@ -399,6 +399,7 @@ impl Batch<'_, '_> {
             }
             Plan::Session { spec, args } => {
                 let since = clock::monotonic_nanos();
+                session.client.set_last_command(spec.id);
                 let (now, worker) = (self.now, self.worker.index);
                 let call = super::session::Call { spec, args: *args, now, worker };
                 let after = self.worker.sessions.run(&call, session, &mut self.answer);

@@ -40,6 +40,7 @@ impl Connection {
                 return false;
             }
             Turn::Overflow => {
+                self.metrics().query_overflows.add(1);
                 self.log_close("its query buffer is full");
                 return false;
             }
