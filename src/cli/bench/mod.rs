@@ -99,6 +99,7 @@ fn bench(options: &Options) -> Result<Report, BenchError> {
     let server = target.to_string();
     match job {
         Job::Load { team, phases } => {
+            poll::raise_open_files_limit();
             let phases = load(&team, &phases)?;
             let settings = Some(options.settings());
             Ok(Report { server, settings, phases, trace: None })
