@@ -23,6 +23,36 @@ const _: () = assert!(VALUE_BYTES_MAX <= VALUE_BYTES_MAX_RELAXED);
 const _: () = assert!(SHARED_VALUE_BYTES_MIN < VALUE_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED <= SHARED_VALUE_BYTES_MIN);
 
+// The load generator (`crabcache bench`).
+
+/// Most keys: their numbers are scattered by 64-bit products.
+pub const BENCH_KEYS_MAX: u64 = u32::MAX as u64;
+/// Most connections of a run, all threads together.
+pub const BENCH_CONNECTIONS_MAX: usize = 50_000;
+/// Most threads of a run.
+pub const BENCH_THREADS_MAX: usize = 256;
+/// Most requests on their way on one connection.
+pub const BENCH_PIPELINE_MAX: usize = 100_000;
+/// A connection with this much unsent output gets no further request.
+pub const BENCH_OUT_BYTES_MAX: usize = 1024 * 1024;
+/// What is read from a socket at once.
+pub const BENCH_READ_BYTES: usize = 256 * 1024;
+/// Longest line of a reply, values apart.
+pub const BENCH_REPLY_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Longest whole reply to a command of the set-up (AUTH, FLUSHALL, INFO).
+pub const BENCH_CONTROL_REPLY_BYTES_MAX: usize = 1024 * 1024;
+/// Most requests of a window of a trace replay.
+pub const BENCH_WINDOW_MAX: usize = 10_000;
+/// Longest line of a trace.
+pub const BENCH_TRACE_LINE_BYTES_MAX: usize = 64 * 1024;
+/// A connection must be made within this time, and answer to the set-up.
+pub const BENCH_CONNECT_MS_MAX: u64 = 10_000;
+/// A server that answers nothing at all for this long ends the run.
+pub const BENCH_STALL_MS_MAX: u64 = 30_000;
+/// How many different error texts a report quotes.
+pub const BENCH_ERROR_TEXTS_MAX: usize = 5;
+
+const _: () = assert!(BENCH_OUT_BYTES_MAX <= VALUE_BYTES_MAX);
 // What one command may cost the engine.
 
 /// Largest table of LCS in cells, one bit each (Redis: four bytes each, `proto-max-bulk-len`).
@@ -42,6 +72,57 @@ const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
 pub const SLOWLOG_ARGS_MAX: usize = 32;
 /// Bytes of such a word that are kept.
 pub const SLOWLOG_ARG_BYTES_MAX: usize = 128;
+/// Size of a worker's read buffer: the most that one read brings.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Reads of one connection before others have a turn.
+pub const TURN_READS_MAX: usize = 4;
+/// Time that one connection's commands take before others have a turn.
+pub const TURN_NANOS_MAX: u64 = 1_000_000;
+/// Commands that are decoded, hashed and executed in one go.
+pub const BATCH_COMMANDS_MAX: usize = 64;
+/// Empty lines between two commands before others have a turn.
+pub const EMPTY_COMMANDS_MAX: usize = 1024;
+/// Least step in which the buffer of a large value grows.
+pub const BIG_STEP_BYTES: usize = 1024 * 1024;
+/// Unsent answers at which no further command is read from who is not authenticated.
+pub const OUTPUT_BYTES_MAX_UNAUTHENTICATED: usize = 1024;
+/// Unexecuted input of who is not authenticated.
+pub const QUERY_BYTES_MAX_UNAUTHENTICATED: usize =
+    (ARGS_MAX_UNAUTHENTICATED + 1) * (BULK_BYTES_MAX_UNAUTHENTICATED + 32) + READ_BYTES;
+/// Log lines a second about connections of a worker.
+pub const LOG_LINES_PER_SECOND_MAX: u32 = 10;
+/// Time between two looks for connections that take too long.
+pub const SWEEP_MS: u64 = 1000;
+/// Time until the next try when no connection can be accepted.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+/// Time between two rounds of upkeep of a busy worker.
+pub const UPKEEP_MS_MIN: u64 = 10;
+/// The same of an idle one.
+pub const UPKEEP_MS_MAX: u64 = 100;
+/// Steps of upkeep in a row before the timer is asked again.
+pub const UPKEEP_ROUNDS_MAX: u32 = 64;
+/// Longest wait for answers on their way when the node ends.
+pub const DRAIN_MS_MAX: u64 = 2000;
+/// Time between two looks at them.
+pub const DRAIN_STEP_MS: u64 = 5;
+/// Shards for each worker when their number is not set: few enough to keep, many enough that
+/// workers seldom meet on one.
+pub const SHARDS_PER_WORKER: usize = 8;
+/// Open files beside connections.
+pub const DESCRIPTORS_RESERVED: usize = 64;
+/// Wrong passwords from one address in a second.
+pub const AUTH_FAILURES_PER_SECOND_MAX: u32 = 10;
+/// Addresses whose wrong passwords are counted.
+pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest DEBUG SLEEP.
+pub const DEBUG_SLEEP_SECONDS_MAX: f64 = 3600.0;
+/// Bytes read on without looking when a connection is closed.
+pub const GOODBYE_BYTES_MAX: usize = 1024 * 1024;
+/// How long that may take.
+pub const GOODBYE_MS_MAX: u64 = 1000;
+
+const _: () = assert!(UPKEEP_MS_MAX < WORKER_STALL_MS_MAX);
+const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED < READ_BYTES / 2);
 // Codec (`resp`).
 
 /// Longest inline command before authentication.
@@ -104,7 +185,15 @@ pub const HTTP_CONNECTIONS_MAX: usize = 64;
 pub const HTTP_HEAD_MS_MAX: u64 = 30_000;
 /// Longest life of an HTTP connection; a client that never reads ends here.
 pub const HTTP_CONNECTION_MS_MAX: u64 = 300_000;
+/// Longest head of an HTTP request, and most bytes of it read at once.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest wait for HTTP answers under way when the node stops.
+pub const HTTP_STOP_MS_MAX: u64 = 2_000;
+/// Wait before accepting again after that failed.
+pub const HTTP_ACCEPT_RETRY_MS: u64 = 100;
 
 const _: () = assert!(COMMAND_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
 const _: () = assert!(SHARD_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
 const _: () = assert!(HTTP_HEAD_MS_MAX < HTTP_CONNECTION_MS_MAX);
+// What hyper asks for at least.
+const _: () = assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);

@@ -1,1 +1,260 @@
-//! The composition root: makes a node out of its parts, starts and stops it.
+//! The composition root: makes a node out of its parts, starts and stops it. Nothing else knows
+//! all of them.
+
+use crate::clock;
+use crate::command::spec;
+use crate::config::Config;
+use crate::engine::{Engine, EngineOptions};
+use crate::http::{self, HttpServer, HttpState};
+use crate::limits;
+use crate::metrics::{CommandIndex, Commands, Metrics};
+use crate::security;
+use crate::server::{Identity, Server};
+use crate::worker::{self, Clients, Notice, Settings, Shared, Slowlog, WorkerOptions};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Why a node did not start, or ended otherwise than it should.
+#[derive(Debug)]
+pub enum NodeError {
+    /// It would listen where it must not.
+    Bind(String),
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The system refused something else.
+    System(io::Error),
+    /// A worker ended by itself.
+    Worker(usize),
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeError::Bind(reason) => f.write_str(reason),
+            NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            NodeError::System(error) => error.fmt(f),
+            NodeError::Worker(index) => write!(f, "worker {index} ended by itself"),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<io::Error> for NodeError {
+    fn from(error: io::Error) -> NodeError {
+        NodeError::System(error)
+    }
+}
+
+/// Runs a node until a signal or a client ends it.
+///
+/// # Errors
+/// Why it did not start, or ended otherwise.
+pub fn run(config: Config) -> Result<(), NodeError> {
+    let listening = &config.server;
+    security::check_bind(listening.bind, !listening.tokens.is_empty(), listening.protected)
+        .map_err(NodeError::Bind)?;
+    let workers = listening.worker_count();
+    raise_descriptor_limit(listening.max_clients, workers);
+    let listeners = listen(&config, workers)?;
+    let address =
+        listeners.first().map_or(Ok(SocketAddr::new(listening.bind, 0)), |l| l.local_addr())?;
+
+    let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
+    let (end, mut ending) = watch::channel(false);
+    let identity = Identity::new(address);
+    let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
+    let http = start_http(&config, &shared, &server, &ready)?;
+    let threads = start_workers(listeners, &shared, &server, &ending)?;
+    announce(&config, address, http.as_ref(), workers);
+    ready.store(true, Ordering::Release);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let lost = runtime.block_on(watch_over(&shared, &mut ending, &threads))?;
+    ready.store(false, Ordering::Release);
+    server.end();
+    let crashed = threads.into_iter().position(|thread| !matches!(thread.join(), Ok(Ok(()))));
+    if let Some(http) = http {
+        http.stop();
+    }
+    match lost.or(crashed) {
+        Some(index) => Err(NodeError::Worker(index)),
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+    }
+}
+
+/// One listener for each worker, all on one address.
+fn listen(config: &Config, workers: usize) -> Result<Vec<TcpListener>, NodeError> {
+    let server = &config.server;
+    let mut address = SocketAddr::new(server.bind, server.port);
+    // Others may share a port that shares itself; whether it is free is asked without sharing.
+    drop(TcpListener::bind(address).map_err(|error| NodeError::Listen(address, error))?);
+    let mut listeners = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let listener = worker::listen(address, server.tcp_backlog)
+            .map_err(|error| NodeError::Listen(address, error))?;
+        // Port 0 means any free one: the first finds it, the others share it.
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// What all workers share.
+fn share(config: &Config, workers: usize) -> Shared {
+    let memory = &config.memory;
+    let shards = match memory.shards {
+        0 => (workers * limits::SHARDS_PER_WORKER).next_power_of_two().min(limits::SHARDS_MAX),
+        shards => shards,
+    };
+    let engine = Engine::new(&EngineOptions {
+        shards,
+        hash_seed: clock::random_u64(),
+        max_memory: memory.max_bytes(),
+        max_items: memory.items_bound(),
+        policy: memory.policy_in_force(),
+    });
+    let commands = Commands {
+        count: spec::COMMAND_IDS,
+        name: |index| row(index).map_or("", |spec| spec.name),
+        family: |index| row(index).map_or("", |spec| spec.family.name()),
+    };
+    Shared {
+        engine: Arc::new(engine),
+        metrics: Arc::new(Metrics::new(workers, commands)),
+        clients: Clients::new(workers),
+        notice: Notice::new(Settings::of(config)),
+        slowlog: Slowlog::new(config.slowlog.max_len),
+    }
+}
+
+fn row(index: CommandIndex) -> Option<&'static spec::Spec> {
+    spec::all().get(usize::from(index.0))
+}
+
+fn start_http(
+    config: &Config,
+    shared: &Arc<Shared>,
+    server: &Arc<Server>,
+    ready: &Arc<AtomicBool>,
+) -> Result<Option<HttpServer>, NodeError> {
+    if config.http.port == 0 {
+        return Ok(None);
+    }
+    let address = SocketAddr::new(config.http.bind, config.http.port);
+    let listener = TcpListener::bind(address).map_err(|error| NodeError::Listen(address, error))?;
+    let server = server.clone();
+    let state = HttpState {
+        engine: shared.engine.clone(),
+        metrics: shared.metrics.clone(),
+        facts: Arc::new(move || server.facts()),
+        ready: ready.clone(),
+        redis_compat: config.metrics.redis_compat,
+    };
+    Ok(Some(http::serve(listener, state)?))
+}
+
+type Thread = JoinHandle<io::Result<()>>;
+
+fn start_workers(
+    listeners: Vec<TcpListener>,
+    shared: &Arc<Shared>,
+    server: &Arc<Server>,
+    ending: &watch::Receiver<bool>,
+) -> io::Result<Vec<Thread>> {
+    let start = |(index, listener)| {
+        let options = WorkerOptions {
+            index,
+            shared: shared.clone(),
+            sessions: server.clone(),
+            listener,
+            ending: ending.clone(),
+        };
+        let name = format!("worker-{index}");
+        thread::Builder::new().name(name).spawn(move || worker::run(options))
+    };
+    listeners.into_iter().enumerate().map(start).collect()
+}
+
+/// Waits until the node is to end, sampling rates meanwhile. Tells a worker that ended by itself.
+async fn watch_over(
+    shared: &Shared,
+    ending: &mut watch::Receiver<bool>,
+    threads: &[Thread],
+) -> io::Result<Option<usize>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            // An error means that nobody is left who could end the node.
+            _ = ending.wait_for(|ending| *ending) => {}
+            _ = ticks.tick() => {
+                shared.metrics.sample(clock::monotonic_nanos());
+                if let Some(index) = threads.iter().position(JoinHandle::is_finished) {
+                    return Ok(Some(index));
+                }
+                continue;
+            }
+        }
+        return Ok(None);
+    }
+}
+
+fn announce(config: &Config, address: SocketAddr, http: Option<&HttpServer>, workers: usize) {
+    let memory = match config.memory.max_bytes() {
+        Some(bytes) => crate::config::format_size(bytes),
+        None => "no limit".into(),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        http = http.map_or("off".into(), |http| http.address().to_string()),
+        workers,
+        memory,
+        policy = config.memory.policy_in_force().name(),
+        "CrabCache is ready"
+    );
+    if !config.server.bind.is_loopback() && config.server.tokens.is_empty() {
+        tracing::warn!("anybody who reaches {address} can read and change everything");
+    }
+}
+
+/// Allows as many open files as clients may come, or warns that there will be fewer.
+fn raise_descriptor_limit(clients: usize, workers: usize) {
+    let wanted = (clients + limits::DESCRIPTORS_RESERVED + workers * 8) as u64;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read or write the struct they are given.
+    let allowed = unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return;
+        }
+        if limit.rlim_cur < wanted {
+            let max = limit.rlim_max.max(wanted);
+            let raised = libc::rlimit { rlim_cur: wanted, rlim_max: max };
+            // Raising the hard limit takes a privilege; without it the hard limit is the most.
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) != 0 {
+                let most =
+                    libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const most);
+            }
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        }
+        limit.rlim_cur
+    };
+    if allowed < wanted {
+        tracing::warn!(allowed, wanted, "the system allows too few open files for max_clients");
+    }
+}

@@ -2,6 +2,7 @@
 //! what is logged.
 
 use crate::config::{Format, Level, Log};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 
@@ -16,7 +17,13 @@ pub(super) fn start(log: &Log) {
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
     if started.is_ok() {
-        std::panic::set_hook(Box::new(|panic| tracing::error!(target: "panic", "{panic}")));
+        std::panic::set_hook(Box::new(|panic| {
+            let backtrace = Backtrace::capture();
+            match backtrace.status() {
+                BacktraceStatus::Captured => tracing::error!(%backtrace, "{panic}"),
+                _ => tracing::error!("{panic}"),
+            }
+        }));
     }
 }
 

@@ -1,3 +1,119 @@
-//! The command line: server, bench, healthcheck.
+//! The command line: what can be asked of the binary, and with which settings. Knows no cache; it
+//! reads arguments and hands over.
 
 pub mod bench;
+mod healthcheck;
+mod logging;
+
+use crate::config::{Config, ConfigError};
+use crate::node;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a process ends that was called wrongly; as clap does.
+const WRONG_USE: u8 = 2;
+
+/// A cache that speaks the Redis protocol. Without a subcommand: a node.
+#[derive(Debug, Parser)]
+#[command(name = "crabcache", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node; also what happens without a subcommand.
+    Server(Settings),
+    /// Generate load and measure: throughput, latency, hit ratio.
+    Bench(bench::Options),
+    /// Ask a node on this machine whether it is well; the exit code says.
+    Healthcheck(healthcheck::Options),
+}
+
+/// Where settings come from, the last word counting: defaults, file, environment
+/// (CRABCACHE_SECTION__KEY), --set.
+#[derive(Args, Clone, Debug, Default)]
+struct Settings {
+    /// Settings in TOML; config/crabcache.toml documents each of them.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, such as server.port=7002 or memory.max_memory=512MiB; may be repeated.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let env = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Config::load(self.config.as_deref(), env, &self.sets)
+    }
+}
+
+/// Does what the process's arguments say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Server(cli.settings)) {
+        Command::Server(settings) => with_config(&settings, serve),
+        Command::Healthcheck(options) => {
+            with_config(&options.settings, |config| healthcheck::run(&config, options.ready))
+        }
+        Command::Bench(options) => bench::run(options),
+    }
+}
+
+fn with_config(settings: &Settings, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match settings.load() {
+        Ok(config) => run(config),
+        Err(error) => {
+            eprintln!("crabcache: {error}");
+            ExitCode::from(WRONG_USE)
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    logging::start(&config.log);
+    match node::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the node stops");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command};
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_subcommand_is_a_node() {
+        let cli = Cli::parse_from(["crabcache", "--set", "server.port=1", "--set", "a=b"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.settings.sets, ["server.port=1", "a=b"]);
+        let cli = Cli::parse_from(["crabcache", "server", "--config", "x.toml"]);
+        assert!(matches!(cli.command, Some(Command::Server(s)) if s.config.is_some()));
+    }
+
+    #[test]
+    fn health_is_asked_of_the_same_settings() {
+        let cli = Cli::parse_from(["crabcache", "healthcheck", "--ready", "--set", "http.port=1"]);
+        let Some(Command::Healthcheck(options)) = cli.command else {
+            unreachable!("healthcheck was asked for")
+        };
+        assert!(options.ready);
+        assert_eq!(options.settings.sets, ["http.port=1"]);
+    }
+}

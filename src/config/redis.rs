@@ -292,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn patterns_match_each_name_once_whatever_its_case() {
+        let names = |patterns: &[&str]| -> Vec<String> {
+            let patterns: Vec<&[u8]> = patterns.iter().map(|p| p.as_bytes()).collect();
+            get(&Config::default(), &patterns).into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&["MAXM*y", "maxmemory"]), ["maxmemory"]);
+        assert_eq!(names(&["http.*", "*.port"]), ["server.port", "http.bind", "http.port"]);
+        assert_eq!(names(&["*"]).len(), NAMES.len() + crate::config::KEYS.len());
+    }
+
+    #[test]
     fn every_name_is_there_once_and_means_a_key() {
         let config = Config::default();
         for (i, (name, meaning)) in NAMES.iter().enumerate() {

@@ -113,6 +113,21 @@ impl Engine {
         self.shards.len()
     }
 
+    /// Bounds the data of the node; each shard gets its share.
+    pub fn set_limits(&self, max_memory: Option<u64>, max_items: Option<u64>) {
+        let count = self.shards.len() as u64;
+        for shard in 0..self.shards.len() {
+            let (bytes, items) =
+                (max_memory.map(|b| b / count), max_items.map(|n| n.div_ceil(count)));
+            self.lock(shard).store().set_limits(bytes, items);
+        }
+    }
+
+    /// Changes which items go when a bound is reached.
+    pub fn set_policy(&self, policy: Policy) {
+        (0..self.shards.len()).for_each(|shard| self.lock(shard).store().set_policy(policy));
+    }
+
     /// Locks a shard. Several only in ascending order; never across an await.
     #[inline]
     pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {

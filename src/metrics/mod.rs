@@ -16,7 +16,7 @@ pub use histogram::{Distribution, Recorder};
 pub use process::{Process, system_memory_bytes, system_name};
 pub use rates::{Rates, Sample};
 pub use snapshot::{CommandTotals, LatencyRow, ShardTotals, Snapshot};
-pub use worker::{Totals, WorkerMetrics};
+pub use worker::{Totals, WorkerCounters, WorkerMetrics};
 
 use rates::Sampler;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -45,8 +45,10 @@ counters! {
     connections_rejected,
     /// Connections closed because they were idle, slow to send, slow to read or unauthenticated.
     connections_timed_out,
-    /// Connections closed because their output or their query grew too large.
-    connections_overflowed,
+    /// Connections closed because what they asked grew too large.
+    query_overflows,
+    /// Connections closed because what they did not read grew too large.
+    output_overflows,
     /// Bytes read from clients.
     bytes_in,
     /// Bytes written to clients.

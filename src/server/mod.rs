@@ -1,1 +1,91 @@
-//! Sessions: what a connection may do, and the commands about connections and the node.
+//! Sessions: what a connection may do, and the commands about connections and the node. Executes
+//! no command on data and knows no socket.
+
+mod admin;
+mod client;
+mod client_filter;
+mod debug;
+mod facts;
+mod handshake;
+pub mod info;
+mod probes;
+mod reports;
+mod settings;
+pub mod stats;
+
+pub use facts::Identity;
+
+use crate::command::introspect;
+use crate::config::Config;
+use crate::engine::glob_match;
+use crate::security::Tokens;
+use crate::worker::{After, Answer, Call, Session, Sessions, Shared};
+use handshake::Attempts;
+use parking_lot::Mutex;
+use stats::Statistics;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The commands of a node that are not about data.
+pub struct Server {
+    shared: Arc<Shared>,
+    identity: Identity,
+    statistics: Statistics,
+    config: Mutex<Config>,
+    tokens: Tokens,
+    attempts: Attempts,
+    ending: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Of this node. `ending` becomes true when a client ends the node.
+    pub fn new(
+        shared: Arc<Shared>,
+        config: Config,
+        identity: Identity,
+        ending: watch::Sender<bool>,
+    ) -> Server {
+        Server {
+            statistics: Statistics::new(shared.engine.clone(), shared.metrics.clone()),
+            tokens: Tokens::new(&config.server.tokens),
+            config: Mutex::new(config),
+            attempts: Attempts::default(),
+            shared,
+            identity,
+            ending,
+        }
+    }
+
+    /// Lets the node end: no command is taken any more, workers send what is left and stop.
+    pub fn end(&self) {
+        self.shared.notice.end();
+        self.ending.send_replace(true);
+    }
+}
+
+impl Sessions for Server {
+    fn run(&self, call: &Call<'_>, session: &mut Session, out: &mut Answer<'_>) -> After {
+        let name = call.spec.name;
+        let (family, subcommand) = name.split_once('|').unwrap_or((name, ""));
+        match (family, subcommand) {
+            // COMMAND HELP has the same form, and comes with the others of COMMAND.
+            ("command", _) => introspect::execute(call.spec, call.args, glob_match, out),
+            (_, "help") => introspect::help(call.spec, out),
+            ("client", _) => return self.client(subcommand, call, session, out),
+            ("config", _) => self.configure(subcommand, call.args.from(2), out),
+            ("slowlog", _) => self.slowlog(subcommand, call.args.from(2), out),
+            ("latency", _) => self.latency(subcommand, call.args.from(2), out),
+            ("memory", _) => self.memory(subcommand, out),
+            ("acl" | "module" | "function" | "cluster", _) => {
+                probes::run(name, call.args.from(2), out);
+            }
+            ("debug", _) => return debug::run(call.args.from(1), out),
+            ("shutdown", _) => return self.shutdown(call.args.from(1), session, out),
+            ("ping" | "echo" | "hello" | "auth" | "quit" | "reset" | "select", _) => {
+                return self.handshake(call, session, out);
+            }
+            _ => self.node(call, out),
+        }
+        After::Continue
+    }
+}

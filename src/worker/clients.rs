@@ -167,6 +167,21 @@ impl Clients {
         all
     }
 
+    /// Those of one worker that `judge` has something against.
+    pub(super) fn late(
+        &self,
+        worker: usize,
+        judge: impl Fn(&Client) -> Option<&'static str>,
+    ) -> Vec<(Arc<Client>, &'static str)> {
+        let clients = self.by_worker[worker].lock();
+        clients.values().filter_map(|c| judge(c).map(|reason| (c.clone(), reason))).collect()
+    }
+
+    /// Whether a client of a worker has not taken all its answers.
+    pub(super) fn any_behind(&self, worker: usize) -> bool {
+        self.by_worker[worker].lock().values().any(|client| client.output_bytes.get() > 0)
+    }
+
     /// The one of that number.
     pub fn find(&self, id: u64) -> Option<Arc<Client>> {
         self.by_worker.iter().find_map(|clients| clients.lock().get(&id).cloned())

@@ -1,1 +1,135 @@
-//! One thread each: a runtime, a listener, upkeep of its home shards.
+//! One thread each: a runtime, a listener, connections, upkeep of its home shards. Executes on any
+//! shard under its lock. Knows no command about connections or the node; [`Sessions`] does.
+
+mod accept;
+mod batch;
+mod big;
+mod careful;
+mod clients;
+mod connection;
+mod notice;
+mod plan;
+mod quiet;
+mod send;
+mod serve;
+mod session;
+mod slow;
+mod slowlog;
+mod sweep;
+mod upkeep;
+
+pub use accept::listen;
+pub use clients::{Client, Clients, Meter, Names};
+pub use notice::{Notice, Pause, Settings, Word};
+pub use session::{After, Answer, Call, Replies, Session, Sessions};
+pub use slowlog::{SlowEntry, Slowlog};
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::limits;
+use crate::metrics::{Metrics, WorkerMetrics};
+use crate::resp::Output;
+use batch::Tools;
+use quiet::Quiet;
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+/// What all workers of a node share.
+pub struct Shared {
+    /// The data.
+    pub engine: Arc<Engine>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Settings, pauses and end.
+    pub notice: Notice,
+    /// Slow commands.
+    pub slowlog: Slowlog,
+}
+
+/// What one worker needs to run.
+pub struct WorkerOptions {
+    /// Its number, from 0.
+    pub index: usize,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// The commands about connections and the node.
+    pub sessions: Arc<dyn Sessions>,
+    /// Where its clients come in.
+    pub listener: TcpListener,
+    /// True once the node is to end.
+    pub ending: watch::Receiver<bool>,
+}
+
+/// A worker as its connections see it.
+struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    sessions: Arc<dyn Sessions>,
+    desk: RefCell<Desk>,
+    quiet: Quiet,
+}
+
+/// Buffers that all connections of a worker use in turn: never held across an await.
+struct Desk {
+    read: Box<[u8]>,
+    out: Output,
+    tools: Tools,
+}
+
+impl Worker {
+    #[inline]
+    fn metrics(&self) -> &WorkerMetrics {
+        self.shared.metrics.worker(self.index)
+    }
+}
+
+/// Runs a worker on this thread until the node ends and its connections have their answers, or
+/// have had time enough to take them.
+///
+/// # Errors
+/// The system's, at the start.
+pub fn run(options: WorkerOptions) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let WorkerOptions { index, shared, sessions, listener, mut ending } = options;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let desk = RefCell::new(Desk {
+            read: vec![0; limits::READ_BYTES].into(),
+            out: Output::new(),
+            tools: Tools::default(),
+        });
+        let worker = Rc::new(Worker { index, shared, sessions, desk, quiet: Quiet::default() });
+        worker.metrics().beat(clock::monotonic_nanos());
+        tokio::task::spawn_local(upkeep::upkeep(worker.clone()));
+        tokio::task::spawn_local(sweep::sweep(worker.clone()));
+        tokio::select! {
+            () = accept::accept(worker.clone(), listener) => {}
+            // An error means that whoever could end the node is gone.
+            _ = ending.wait_for(|ending| *ending) => {}
+        }
+        drain(&worker).await;
+        Ok(())
+    })
+}
+
+/// Waits until no answer is on its way any more, for a limited time.
+async fn drain(worker: &Worker) {
+    let until = clock::monotonic_nanos() + limits::DRAIN_MS_MAX * 1_000_000;
+    let step = Duration::from_millis(limits::DRAIN_STEP_MS);
+    // What was read when the end came is answered by then.
+    tokio::time::sleep(step).await;
+    while clock::monotonic_nanos() < until && worker.shared.clients.any_behind(worker.index) {
+        tokio::time::sleep(step).await;
+    }
+}

@@ -76,7 +76,8 @@ pub trait Sessions: Send + Sync {
 
 /// Where the commands of a batch write their answers; counts the errors among them.
 pub struct Answer<'a> {
-    encoder: Encoder<'a>,
+    out: &'a mut Output,
+    version: Version,
     metrics: &'a WorkerMetrics,
     failed: bool,
 }
@@ -89,17 +90,23 @@ impl<'a> Answer<'a> {
         version: Version,
         metrics: &'a WorkerMetrics,
     ) -> Answer<'a> {
-        Answer { encoder: Encoder::new(out, version), metrics, failed: false }
+        Answer { out, version, metrics, failed: false }
     }
 
     /// The protocol it writes.
     pub fn version(&self) -> Version {
-        self.encoder.version()
+        self.version
     }
 
     /// Goes on in another protocol: the answer to HELLO is in the one it asks for.
     pub fn set_version(&mut self, version: Version) {
-        self.encoder.set_version(version);
+        self.version = version;
+    }
+
+    /// What was written and is not sent yet.
+    #[inline]
+    pub(super) fn output(&mut self) -> &mut Output {
+        self.out
     }
 
     /// Whether an error was written since the last time this was asked.
@@ -107,52 +114,57 @@ impl<'a> Answer<'a> {
     pub(super) fn take_failed(&mut self) -> bool {
         std::mem::take(&mut self.failed)
     }
+
+    #[inline(always)]
+    fn encoder(&mut self) -> Encoder<'_> {
+        Encoder::new(self.out, self.version)
+    }
 }
 
 impl ReplyWriter for Answer<'_> {
     #[inline]
     fn simple(&mut self, text: &str) {
-        self.encoder.simple(text);
+        self.encoder().simple(text);
     }
     #[cold]
     fn error(&mut self, text: &str) {
         self.failed = true;
         self.metrics.error(text);
-        self.encoder.error(text);
+        self.encoder().error(text);
     }
     #[inline]
     fn integer(&mut self, value: i64) {
-        self.encoder.integer(value);
+        self.encoder().integer(value);
     }
     #[inline]
     fn bulk(&mut self, bytes: &[u8]) {
-        self.encoder.bulk(bytes);
+        self.encoder().bulk(bytes);
     }
     #[inline]
     fn bulk_shared(&mut self, bytes: &Bytes) {
-        self.encoder.bulk_shared(bytes);
+        self.encoder().bulk_shared(bytes);
     }
     #[inline]
     fn null(&mut self) {
-        self.encoder.null();
+        self.encoder().null();
     }
     #[inline]
     fn array(&mut self, len: usize) {
-        self.encoder.array(len);
+        self.encoder().array(len);
     }
     fn map(&mut self, len: usize) {
-        self.encoder.map(len);
+        self.encoder().map(len);
     }
     fn set(&mut self, len: usize) {
-        self.encoder.set(len);
+        self.encoder().set(len);
     }
     fn double(&mut self, value: f64) {
-        self.encoder.double(value);
+        self.encoder().double(value);
     }
     fn boolean(&mut self, value: bool) {
-        self.encoder.boolean(value);
+        self.encoder().boolean(value);
     }
     fn verbatim(&mut self, text: &str) {
-        self.encoder.verbatim(text);
+        self.encoder().verbatim(text);
     }
 }

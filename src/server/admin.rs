@@ -1,0 +1,83 @@
+//! Questions about the node as a whole, and its end: INFO, STATS, TIME, ROLE, SHUTDOWN and the like.
+
+use super::Server;
+use super::facts::VERSION;
+use super::info::{self, InfoInput};
+use super::probes::NO_CLUSTER;
+use super::stats;
+use crate::command::Args;
+use crate::command::parse::number;
+use crate::command::reply::{ReplyWriter, errors};
+use crate::worker::{After, Answer, Call, Session};
+
+const CRAB: &str = "
+    _~^~^~_
+\\) /  o o  \\ (/
+  '_   -   _'
+  / '-----' \\
+";
+
+impl Server {
+    /// Carries out a command about the node.
+    pub(super) fn node(&self, call: &Call<'_>, out: &mut Answer<'_>) {
+        match call.spec.name {
+            "info" => {
+                let (facts, view) = (self.facts(), self.statistics.view());
+                let input = InfoInput { facts: &facts, view: &view };
+                out.verbatim(&info::render(&input, call.args.from(1).iter()));
+            }
+            "stats" => {
+                let text = stats::json(&self.facts(), &self.statistics.view());
+                out.bulk(text.as_bytes());
+            }
+            "time" => {
+                let ms = call.now.0;
+                out.array(2);
+                out.bulk((ms / 1000).to_string().as_bytes());
+                out.bulk((ms % 1000 * 1000).to_string().as_bytes());
+            }
+            "role" => {
+                out.array(3);
+                out.bulk(b"master");
+                out.integer(0);
+                out.array(0);
+            }
+            "lastsave" => out.integer(i64::try_from(self.started_seconds()).unwrap_or(0)),
+            "wait" => wait(call.args, out),
+            "lolwut" => out.verbatim(&format!("{CRAB}\nCrabCache {VERSION}\n")),
+            "readonly" | "readwrite" | "asking" => out.error(NO_CLUSTER),
+            name => out.error(&format!("ERR {name} is not supported by this version")),
+        }
+    }
+
+    /// Ends the node. There is no answer: the connection closes, as clients expect.
+    pub(super) fn shutdown(
+        &self,
+        args: Args<'_>,
+        session: &Session,
+        out: &mut Answer<'_>,
+    ) -> After {
+        let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        if args.iter().any(|word| is(word, "abort")) {
+            out.error("ERR No shutdown in progress.");
+            return After::Continue;
+        }
+        if !args.iter().all(|word| ["nosave", "save", "now", "force"].iter().any(|n| is(word, n))) {
+            out.error(errors::SYNTAX);
+            return After::Continue;
+        }
+        let client = &session.client;
+        tracing::info!(id = client.id, peer = %client.peer, "SHUTDOWN by a client");
+        self.end();
+        After::Close
+    }
+}
+
+/// There are no replicas: so many of them have everything.
+fn wait(args: Args<'_>, out: &mut Answer<'_>) {
+    match (number::integer(args.get(1)), number::integer(args.get(2))) {
+        (Some(_), Some(0..)) => out.integer(0),
+        (Some(_), Some(_)) => out.error("ERR timeout is negative"),
+        _ => out.error(errors::NOT_AN_INTEGER),
+    }
+}

@@ -1,0 +1,72 @@
+//! DEBUG: the few forms that harm nobody. SLEEP makes its own connection wait, not the node.
+
+use crate::command::Args;
+use crate::command::parse::number;
+use crate::command::reply::{ReplyWriter, errors};
+use crate::limits;
+use crate::worker::{After, Answer};
+use std::time::Duration;
+
+const HELP: [&str; 9] = [
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "ERROR <string>",
+    "    Return a Redis protocol error with <string> as message.",
+    "PROTOCOL <type>",
+    "    Reply with a test value of the given type, one of string, integer, double, null, array,",
+    "    set, map, verbatim, true, false.",
+    "SLEEP <seconds>",
+    "    Let this connection wait; others go on. Decimals allowed.",
+    "HELP",
+];
+
+/// Answers DEBUG with these arguments.
+pub(super) fn run(args: Args<'_>, out: &mut Answer<'_>) -> After {
+    match (args.get(0).to_ascii_lowercase().as_slice(), args.len()) {
+        (b"sleep", 2) => {
+            // What is no number of seconds is none, as in Redis.
+            let seconds = number::float(args.get(1)).unwrap_or(0.0);
+            let seconds = seconds.clamp(0.0, limits::DEBUG_SLEEP_SECONDS_MAX);
+            return After::Sleep(Duration::from_secs_f64(seconds));
+        }
+        (b"error", 2) => out.error(&String::from_utf8_lossy(args.get(1))),
+        (b"protocol", 2) => protocol(args.get(1), out),
+        (b"help", 1) => {
+            out.array(HELP.len());
+            HELP.iter().for_each(|line| out.simple(line));
+        }
+        (subcommand, _) => out.error(&format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+            String::from_utf8_lossy(subcommand)
+        )),
+    }
+    After::Continue
+}
+
+/// One value of each type, as Redis gives it.
+fn protocol(kind: &[u8], out: &mut Answer<'_>) {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => out.bulk(b"Hello World"),
+        b"integer" => out.integer(12345),
+        b"double" => out.double(3.141),
+        b"null" => out.null(),
+        b"array" => {
+            out.array(3);
+            (0..3).for_each(|i| out.integer(i));
+        }
+        b"set" => {
+            out.set(3);
+            (0..3).for_each(|i| out.integer(i));
+        }
+        b"map" => {
+            out.map(3);
+            for i in 0..3 {
+                out.integer(i);
+                out.boolean(i == 1);
+            }
+        }
+        b"verbatim" => out.verbatim("This is a verbatim\nstring"),
+        b"true" => out.boolean(true),
+        b"false" => out.boolean(false),
+        _ => out.error(errors::SYNTAX),
+    }
+}

@@ -1,0 +1,93 @@
+//! What the node says about itself: version, address, age, settings in force.
+
+use super::Server;
+use crate::clock;
+use crate::metrics::{NodeFacts, system_memory_bytes, system_name};
+use std::net::SocketAddr;
+
+/// Version of CrabCache.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of Redis that clients are told, since some refuse anything else.
+pub(super) const REDIS_VERSION: &str = "7.4.0";
+
+/// What does not change while a node runs.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    run_id: String,
+    build_id: String,
+    os: String,
+    executable: String,
+    started_ms: u64,
+    started_nanos: u64,
+    address: SocketAddr,
+}
+
+impl Identity {
+    /// Of a node that starts now and listens there.
+    pub fn new(address: SocketAddr) -> Identity {
+        let chance: String = (0..3).map(|_| format!("{:016x}", clock::random_u64())).collect();
+        let executable = std::env::current_exe().unwrap_or_default();
+        Identity {
+            run_id: chance[..40].to_owned(),
+            build_id: format!("{:016x}", fnv(VERSION.as_bytes())),
+            os: system_name(),
+            executable: executable.display().to_string(),
+            started_ms: clock::now().0,
+            started_nanos: clock::monotonic_nanos(),
+            address,
+        }
+    }
+}
+
+impl Server {
+    /// What the node says about itself now.
+    pub fn facts(&self) -> NodeFacts {
+        let identity = &self.identity;
+        let monotonic_nanos = clock::monotonic_nanos();
+        let since_ms = monotonic_nanos.saturating_sub(identity.started_nanos) / 1_000_000;
+        let config = self.config.lock();
+        let latest = self.shared.slowlog.latest(1).pop();
+        NodeFacts {
+            version: VERSION,
+            redis_version: REDIS_VERSION,
+            build_id: identity.build_id.clone(),
+            run_id: identity.run_id.clone(),
+            os: identity.os.clone(),
+            process_id: std::process::id(),
+            executable: identity.executable.clone(),
+            config_file: String::new(),
+            tcp_port: identity.address.port(),
+            started_ms: identity.started_ms,
+            // Not the wall clock: setting that must not make the node look younger.
+            now_ms: identity.started_ms + since_ms,
+            monotonic_nanos,
+            system_memory_bytes: system_memory_bytes(),
+            max_memory_bytes: config.memory.max_bytes().unwrap_or(0),
+            max_items: config.memory.items_bound().unwrap_or(0),
+            policy: config.memory.policy_in_force().name(),
+            max_clients: config.server.max_clients as u64,
+            loading: false,
+            cluster_enabled: false,
+            slowlog_len: self.shared.slowlog.len() as u64,
+            slowlog_last_id: latest.as_ref().map_or(0, |entry| entry.id),
+            slowlog_last_micros: latest.as_ref().map_or(0, |entry| entry.micros),
+        }
+    }
+
+    /// Where the node listens.
+    pub fn address(&self) -> SocketAddr {
+        self.identity.address
+    }
+
+    /// Seconds since the Unix epoch when it started.
+    pub(super) fn started_seconds(&self) -> u64 {
+        self.identity.started_ms / 1000
+    }
+}
+
+/// FNV-1a, for a short name of a text.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

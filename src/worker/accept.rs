@@ -1,0 +1,85 @@
+//! Listening and letting clients in. Knows no command.
+
+use super::Worker;
+use super::clients::Opening;
+use super::connection::Connection;
+use crate::clock;
+use crate::limits;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// A listener that shares its address with those of the other workers: the kernel deals clients
+/// out among them.
+///
+/// # Errors
+/// The system's: the address is taken, or not ours.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Lets clients in for ever.
+pub(super) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(&worker, stream, peer),
+            Err(error) => {
+                if let Some(more) = worker.quiet.pass(clock::monotonic_nanos()) {
+                    tracing::warn!(%error, more, "cannot accept a connection");
+                }
+                // Out of descriptors, most likely: trying again at once would spin.
+                tokio::time::sleep(Duration::from_millis(limits::ACCEPT_RETRY_MS)).await;
+            }
+        }
+    }
+}
+
+/// Lets one client in, or turns it away.
+fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let settings = worker.shared.notice.settings();
+    let metrics = worker.metrics();
+    let Ok(local) = stream.local_addr() else { return };
+    let opening = Opening {
+        peer,
+        local,
+        fd: stream.as_raw_fd(),
+        worker: worker.index,
+        nanos: clock::monotonic_nanos(),
+        authenticated: !settings.auth_required,
+    };
+    let Some(client) = worker.shared.clients.open(opening, settings.clients_max) else {
+        metrics.connections_rejected.add(1);
+        if let Some(more) = worker.quiet.pass(clock::monotonic_nanos()) {
+            tracing::warn!(%peer, more, "too many clients: turned one away");
+        }
+        return turn_away(stream);
+    };
+    metrics.connections_accepted.add(1);
+    metrics.connections_open.add(1);
+    // A socket without these works too.
+    let _ = stream.set_nodelay(true);
+    if !settings.keepalive.is_zero() {
+        let keepalive = TcpKeepalive::new().with_time(settings.keepalive);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    }
+    let connection = Connection::new(stream, worker.clone(), client.clone());
+    let task = tokio::task::spawn_local(connection.serve());
+    client.set_abort(task.abort_handle());
+}
+
+/// Says why and closes.
+fn turn_away(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(b"-ERR max number of clients reached\r\n");
+    }
+}

@@ -1,0 +1,298 @@
+//! One connection: reads, lets `batch` execute, sends. While it is idle it holds no buffer. Knows
+//! sockets, and no command.
+
+use super::batch::{Peer, Processed, Stop, process};
+use super::big::Big;
+use super::clients::Client;
+use super::send::Sender;
+use super::session::Session;
+use super::{Desk, Worker};
+use crate::clock;
+use crate::limits;
+use crate::metrics::WorkerMetrics;
+use crate::resp::ProtocolError;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connection on its worker.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) worker: Rc<Worker>,
+    pub(super) peer: Peer,
+    pub(super) sender: Sender,
+    /// Bytes read and not executed; empty while idle.
+    rest: Vec<u8>,
+    /// There may be whole commands in `rest`.
+    ready: bool,
+    /// A large value on its way.
+    big: Option<Big>,
+    /// Bytes of buffers as last told to the metrics.
+    noted_bytes: u64,
+}
+
+/// Why a connection's turns stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The socket is dead.
+    Gone,
+    /// Nothing more to read or execute; what is not sent is still to be sent.
+    Close,
+    /// The client sent what is no protocol of ours.
+    Broken(ProtocolError),
+    /// The client sent more than it may without a whole command.
+    Overflow,
+    /// A pause holds the next command back.
+    Paused,
+    /// The session wants to wait.
+    Sleep(Duration),
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(super) fn new(stream: TcpStream, worker: Rc<Worker>, client: Arc<Client>) -> Connection {
+        let settings = worker.shared.notice.settings();
+        let authenticated = client.is_authenticated();
+        let session = Session {
+            client,
+            version: crate::resp::Version::Resp2,
+            authenticated,
+            replies: super::session::Replies::On,
+        };
+        Connection {
+            stream,
+            worker,
+            peer: Peer::new(session, settings),
+            sender: Sender::default(),
+            rest: Vec::new(),
+            ready: false,
+            big: None,
+            noted_bytes: 0,
+        }
+    }
+
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.peer.session.client
+    }
+
+    pub(super) fn metrics(&self) -> &WorkerMetrics {
+        self.worker.metrics()
+    }
+
+    /// Looks at kept bytes again, as if they had just come.
+    pub(super) fn wake(&mut self) {
+        self.ready = true;
+    }
+
+    /// Reads, executes and sends until there is nothing to read, or others are to have a turn.
+    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let worker = self.worker.clone();
+        let mut desk = worker.desk.borrow_mut();
+        for _ in 0..limits::TURN_READS_MAX {
+            if self.sender.is_behind() {
+                if self.sender.flush(&self.stream, &self.peer, &worker, cx).is_err() {
+                    return Poll::Ready(Turn::Gone);
+                }
+                if self.sender.len() >= self.peer.output_max {
+                    self.note_buffers();
+                    return Poll::Pending;
+                }
+            }
+            let stop = match ready!(self.input(&mut desk, cx)) {
+                Ok(stop) => stop,
+                Err(turn) => return Poll::Ready(turn),
+            };
+            if self.sender.send(&self.stream, &mut desk.out, &self.peer, &worker).is_err() {
+                return Poll::Ready(Turn::Gone);
+            }
+            if stop != Stop::More
+                && let Some(turn) = self.stopped(stop)
+            {
+                return Poll::Ready(turn);
+            }
+            if !self.rest.is_empty() && self.query_bytes() > self.peer.query_max {
+                return Poll::Ready(Turn::Overflow);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Gets bytes and executes them.
+    #[inline]
+    fn input(&mut self, desk: &mut Desk, cx: &mut Context<'_>) -> Poll<Result<Stop, Turn>> {
+        if self.ready {
+            return Poll::Ready(Ok(self.again(desk)));
+        }
+        if self.big.is_some() {
+            return self.poll_big(cx);
+        }
+        Poll::Ready(match ready!(self.poll_read(desk, cx)) {
+            Ok(Some(stop)) => Ok(stop),
+            Ok(None) => Err(Turn::Close),
+            Err(_) => Err(Turn::Gone),
+        })
+    }
+
+    /// Reads once, behind what is left of last time, and executes. `None`: there is no more.
+    fn poll_read(
+        &mut self,
+        desk: &mut Desk,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Stop>>> {
+        let kept = self.rest.len();
+        if kept > limits::READ_BYTES / 2 {
+            return self.poll_read_long(desk, cx);
+        }
+        desk.read[..kept].copy_from_slice(&self.rest);
+        let mut buffer = ReadBuf::new(&mut desk.read[kept..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let n = buffer.filled().len();
+        if n == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        self.heard(n);
+        let Desk { read, tools, out } = desk;
+        let buffer = &read[..kept + n];
+        let out = self.sender.target(out);
+        let Processed { used, stop } = process(&self.worker, tools, &mut self.peer, buffer, out);
+        if kept > 0 || used < buffer.len() {
+            self.keep(&buffer[used..]);
+        }
+        Poll::Ready(Ok(Some(stop)))
+    }
+
+    /// The same for a command of many bytes, which are collected in a buffer of its own.
+    #[cold]
+    fn poll_read_long(
+        &mut self,
+        desk: &mut Desk,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Stop>>> {
+        let mut buffer = ReadBuf::new(&mut desk.read);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let n = buffer.filled().len();
+        if n == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        self.heard(n);
+        self.rest.extend_from_slice(&desk.read[..n]);
+        Poll::Ready(Ok(Some(self.again(desk))))
+    }
+
+    /// Executes what is kept.
+    #[cold]
+    fn again(&mut self, desk: &mut Desk) -> Stop {
+        self.ready = false;
+        let Desk { tools, out, .. } = desk;
+        let out = self.sender.target(out);
+        let Processed { used, stop } =
+            process(&self.worker, tools, &mut self.peer, &self.rest, out);
+        self.rest.drain(..used);
+        if self.rest.is_empty() {
+            self.rest = Vec::new();
+        }
+        self.note_buffers();
+        stop
+    }
+
+    #[inline]
+    fn heard(&self, n: usize) {
+        let metrics = self.worker.metrics();
+        metrics.bytes_in.add(n as u64);
+        metrics.reads.add(1);
+        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        self.rest.clear();
+        if bytes.is_empty() {
+            self.rest = Vec::new();
+        } else {
+            self.rest.extend_from_slice(bytes);
+        }
+        self.note_buffers();
+    }
+
+    /// What to do when executing stopped before the bytes ended. `None`: go on.
+    #[cold]
+    fn stopped(&mut self, stop: Stop) -> Option<Turn> {
+        match stop {
+            Stop::More => None,
+            Stop::Yield => {
+                self.ready = true;
+                None
+            }
+            Stop::Big { kept, len } => {
+                let (big, taken) = Big::begin(self.rest.get(kept..).unwrap_or_default(), len);
+                self.rest.drain(kept..kept + taken);
+                self.big = Some(big);
+                self.end_big();
+                None
+            }
+            Stop::Paused => Some(Turn::Paused),
+            Stop::Sleep(time) => Some(Turn::Sleep(time)),
+            Stop::Close => Some(Turn::Close),
+            Stop::Broken(error) => Some(Turn::Broken(error)),
+        }
+    }
+
+    /// Reads more of a large value.
+    #[cold]
+    fn poll_big(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stop, Turn>> {
+        let Some(big) = &mut self.big else { return Poll::Ready(Ok(Stop::More)) };
+        match ready!(big.poll_read(&mut self.stream, cx)) {
+            Ok(0) => return Poll::Ready(Err(Turn::Close)),
+            Ok(n) => self.heard(n),
+            Err(_) => return Poll::Ready(Err(Turn::Gone)),
+        }
+        self.end_big();
+        let over = self.query_bytes() > self.peer.query_max;
+        Poll::Ready(if over { Err(Turn::Overflow) } else { Ok(Stop::More) })
+    }
+
+    /// Hands a large value to the decoder once it is all there.
+    fn end_big(&mut self) {
+        if let Some(big) = self.big.take_if(|big| big.is_whole()) {
+            self.peer.decoder.shared(big.finish());
+            self.ready = true;
+        }
+        self.note_buffers();
+    }
+
+    /// Bytes of what is not a whole command yet.
+    fn query_bytes(&self) -> usize {
+        let big = self.big.as_ref().map_or(0, Big::len);
+        self.rest.len() + self.peer.decoder.held_bytes() + big
+    }
+
+    /// Tells administrators and metrics how large the buffers are.
+    #[cold]
+    pub(super) fn note_buffers(&mut self) {
+        let (query, output) = (self.query_bytes() as u64, self.sender.len() as u64);
+        let client = &self.peer.session.client;
+        client.query_bytes.set(query);
+        client.output_bytes.set(output);
+        let metrics = self.worker.metrics();
+        metrics.buffer_bytes.sub(self.noted_bytes);
+        metrics.buffer_bytes.add(query + output);
+        metrics.input_bytes_max.raise(query);
+        metrics.output_bytes_max.raise(output);
+        self.noted_bytes = query + output;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let metrics = self.worker.metrics();
+        metrics.buffer_bytes.sub(self.noted_bytes);
+        metrics.connections_open.sub(1);
+        self.worker.shared.clients.close(&self.peer.session.client);
+    }
+}

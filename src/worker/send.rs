@@ -1,0 +1,133 @@
+//! Answers to the socket: at once if it takes them, else kept until it does. Knows no command.
+
+use super::Worker;
+use super::batch::Peer;
+use crate::clock;
+use crate::limits;
+use crate::resp::Output;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+
+/// What the client has not taken yet.
+#[derive(Default)]
+pub(super) struct Sender {
+    pending: Option<Box<Output>>,
+}
+
+impl Sender {
+    /// Whether something waits for the client.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// How much waits.
+    pub(super) fn len(&self) -> usize {
+        self.pending.as_ref().map_or(0, |out| out.len())
+    }
+
+    /// Where answers are to be written: behind what waits, else to the worker's own output.
+    #[inline]
+    pub(super) fn target<'a>(&'a mut self, out: &'a mut Output) -> &'a mut Output {
+        match &mut self.pending {
+            Some(pending) => pending,
+            None => out,
+        }
+    }
+
+    /// Sends the worker's output. What the socket does not take is kept; `out` is empty then.
+    ///
+    /// # Errors
+    /// The socket's.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        stream: &TcpStream,
+        out: &mut Output,
+        peer: &Peer,
+        worker: &Worker,
+    ) -> io::Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let all = out.len();
+        let sent = match write(stream, out) {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(e) => {
+                out.clear();
+                return Err(e);
+            }
+        };
+        let metrics = worker.metrics();
+        metrics.bytes_out.add(sent as u64);
+        metrics.writes.add(1);
+        if sent == all {
+            out.clear();
+        } else {
+            self.keep(out, sent, peer);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn keep(&mut self, out: &mut Output, sent: usize, peer: &Peer) {
+        out.advance(sent);
+        peer.session.client.sent_nanos.set(clock::monotonic_nanos());
+        peer.session.client.output_bytes.set(out.len() as u64);
+        self.pending = Some(Box::new(std::mem::take(out)));
+    }
+
+    /// Sends what waits, as far as the socket takes it; its task is woken when it takes more.
+    ///
+    /// # Errors
+    /// The socket's.
+    #[cold]
+    pub(super) fn flush(
+        &mut self,
+        stream: &TcpStream,
+        peer: &Peer,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        let client = &peer.session.client;
+        while let Some(out) = &mut self.pending {
+            if out.is_empty() {
+                self.pending = None;
+                break;
+            }
+            match stream.poll_write_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(ready) => ready?,
+            }
+            match write(stream, out) {
+                Ok(sent) => {
+                    out.advance(sent);
+                    worker.metrics().bytes_out.add(sent as u64);
+                    worker.metrics().writes.add(1);
+                    client.sent_nanos.set(clock::monotonic_nanos());
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        client.output_bytes.set(self.len() as u64);
+        Ok(())
+    }
+}
+
+#[inline]
+fn write(stream: &TcpStream, out: &Output) -> io::Result<usize> {
+    match out.as_one() {
+        Some(bytes) => stream.try_write(bytes),
+        None => write_pieces(stream, out),
+    }
+}
+
+#[cold]
+fn write_pieces(stream: &TcpStream, out: &Output) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); limits::OUTPUT_SLICES_MAX];
+    let count = out.slices(&mut slices);
+    stream.try_write_vectored(&slices[..count])
+}

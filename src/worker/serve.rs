@@ -1,0 +1,160 @@
+//! The life of a connection between its turns: waiting, and the ways it ends. Cold.
+
+use super::connection::{Connection, Turn};
+use super::session::Answer;
+use super::slowlog::SlowEntry;
+use crate::clock;
+use crate::command::reply::ReplyWriter;
+use crate::limits;
+use crate::resp::ProtocolError;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+impl Connection {
+    /// Serves the connection until it ends.
+    pub(super) async fn serve(mut self) {
+        loop {
+            let turn = poll_fn(|cx| self.turn(cx)).await;
+            // What is rare is boxed: an idle connection's task stays small.
+            if turn == Turn::Gone || !Box::pin(self.between(turn)).await {
+                break;
+            }
+        }
+    }
+
+    /// Does what the last turn ended for. Whether there is a next one.
+    async fn between(&mut self, turn: Turn) -> bool {
+        match turn {
+            Turn::Paused => self.wait_for_resume().await,
+            Turn::Sleep(time) => return self.sleep(time).await,
+            Turn::Gone => return false,
+            Turn::Close => {
+                self.goodbye().await;
+                return false;
+            }
+            Turn::Broken(error) => {
+                self.broken(error).await;
+                return false;
+            }
+            Turn::Overflow => {
+                self.metrics().query_overflows.add(1);
+                self.log_close("its query buffer is full");
+                return false;
+            }
+        }
+        self.wake();
+        true
+    }
+
+    async fn wait_for_resume(&mut self) {
+        let worker = self.worker.clone();
+        let notice = &worker.shared.notice;
+        let now = clock::monotonic_nanos();
+        let (_, until) = notice.pause_at(now);
+        let longest = Duration::from_nanos(until.saturating_sub(now));
+        let word = self.peer.word;
+        self.set_waiting(true);
+        tokio::select! {
+            () = notice.changed(word, longest) => {}
+            // What waits for the client goes on being sent.
+            _ = flush(self) => notice.changed(word, longest).await,
+        }
+        self.set_waiting(false);
+    }
+
+    /// Waits, then answers OK. Whether the connection is still there.
+    async fn sleep(&mut self, time: Duration) -> bool {
+        self.set_waiting(true);
+        tokio::time::sleep(time).await;
+        self.set_waiting(false);
+        let worker = self.worker.clone();
+        if time.as_nanos() > u128::from(self.peer.settings.slow_nanos) {
+            let client = self.client();
+            worker.shared.slowlog.push(SlowEntry {
+                id: 0,
+                unix_seconds: clock::now().0 / 1000,
+                micros: u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+                args: vec![
+                    b"DEBUG".to_vec(),
+                    b"SLEEP".to_vec(),
+                    time.as_secs_f64().to_string().into_bytes(),
+                ],
+                peer: client.peer.to_string(),
+                name: client.names.lock().name.clone(),
+            });
+        }
+        self.wake();
+        self.answer(|out| out.simple("OK")).is_ok()
+    }
+
+    fn set_waiting(&self, waiting: bool) {
+        self.client().set_waiting(waiting);
+        let blocked = &self.metrics().connections_blocked;
+        if waiting { blocked.add(1) } else { blocked.sub(1) }
+    }
+
+    /// Writes one answer behind all others.
+    fn answer(&mut self, write: impl FnOnce(&mut Answer<'_>)) -> io::Result<()> {
+        let worker = self.worker.clone();
+        let mut desk = worker.desk.borrow_mut();
+        let version = self.peer.session.version;
+        let out = self.sender.target(&mut desk.out);
+        write(&mut Answer::new(out, version, worker.metrics()));
+        self.sender.send(&self.stream, &mut desk.out, &self.peer, &worker)
+    }
+
+    /// Says what is wrong, and goodbye. HTTP gets no answer: somebody may have been tricked into
+    /// sending it.
+    async fn broken(&mut self, error: ProtocolError) {
+        self.metrics().protocol_errors.add(1);
+        self.log_close(&error.to_string());
+        if error == ProtocolError::Http {
+            return;
+        }
+        if self.answer(|out| out.error(&format!("ERR {error}"))).is_ok() {
+            self.goodbye().await;
+        }
+    }
+
+    /// Sends what is left, then reads on for a moment without looking: closing a socket with
+    /// unread bytes would take the last answers away from the client.
+    async fn goodbye(&mut self) {
+        if flush(self).await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let read_on = async {
+            let mut bytes = [0; 4096];
+            let mut left = limits::GOODBYE_BYTES_MAX;
+            while let Ok(n @ 1..) = self.stream.read(&mut bytes).await {
+                left = left.saturating_sub(n);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(limits::GOODBYE_MS_MAX), read_on).await;
+    }
+
+    fn log_close(&self, reason: &str) {
+        let nanos = clock::monotonic_nanos();
+        if let Some(more) = self.worker.quiet.pass(nanos) {
+            let client = self.client();
+            tracing::warn!(id = client.id, peer = %client.peer, more, "closing a connection: {reason}");
+        }
+    }
+}
+
+/// Sends all that waits for the client.
+async fn flush(connection: &mut Connection) -> io::Result<()> {
+    poll_fn(|cx| {
+        let Connection { sender, stream, peer, worker, .. } = &mut *connection;
+        match sender.flush(stream, peer, worker, cx) {
+            Ok(()) if sender.is_behind() => Poll::Pending,
+            result => Poll::Ready(result),
+        }
+    })
+    .await
+}
