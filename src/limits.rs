@@ -108,6 +108,8 @@ pub const DRAIN_STEP_MS: u64 = 5;
 /// Shards for each worker when their number is not set: few enough to keep, many enough that
 /// workers seldom meet on one.
 pub const SHARDS_PER_WORKER: usize = 8;
+/// Time between two divisions of the memory bound between shards.
+pub const REBALANCE_MS: u64 = 250;
 /// Open files beside connections.
 pub const DESCRIPTORS_RESERVED: usize = 64;
 /// Wrong passwords from one address in a second.

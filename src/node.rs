@@ -186,7 +186,7 @@ fn start_workers(
     listeners.into_iter().enumerate().map(start).collect()
 }
 
-/// Waits until the node is to end, sampling rates meanwhile. Tells a worker that ended by itself.
+/// Waits until the node is to end, sampling rates and dividing memory between shards meanwhile. Tells a worker that ended by itself.
 async fn watch_over(
     shared: &Shared,
     ending: &mut watch::Receiver<bool>,
@@ -195,6 +195,7 @@ async fn watch_over(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
+    let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
@@ -206,6 +207,10 @@ async fn watch_over(
                 if let Some(index) = threads.iter().position(JoinHandle::is_finished) {
                     return Ok(Some(index));
                 }
+                continue;
+            }
+            _ = rebalance.tick() => {
+                shared.engine.rebalance();
                 continue;
             }
         }

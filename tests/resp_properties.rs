@@ -50,9 +50,9 @@ fn inline(words: &Words, style: u8) -> Vec<u8> {
                 bytes.push(b'"');
             }
         }
-        bytes.extend_from_slice(if style % 2 == 0 { b" " } else { b"\t " });
+        bytes.extend_from_slice(if style.is_multiple_of(2) { b" " } else { b"\t " });
     }
-    bytes.extend_from_slice(if style % 5 == 0 { b"\n" } else { b"\r\n" });
+    bytes.extend_from_slice(if style.is_multiple_of(5) { b"\n" } else { b"\r\n" });
     bytes
 }
 

@@ -29,7 +29,7 @@ enum Command {
     /// Run a node; also what happens without a subcommand.
     Server(Settings),
     /// Generate load and measure: throughput, latency, hit ratio.
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
     /// Ask a node on this machine whether it is well; the exit code says.
     Healthcheck(healthcheck::Options),
 }
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(options) => {
             with_config(&options.settings, |config| healthcheck::run(&config, options.ready))
         }
-        Command::Bench(options) => bench::run(options),
+        Command::Bench(options) => bench::run(*options),
     }
 }
 

@@ -297,7 +297,7 @@ mod tests {
             let patterns: Vec<&[u8]> = patterns.iter().map(|p| p.as_bytes()).collect();
             get(&Config::default(), &patterns).into_iter().map(|(name, _)| name).collect()
         };
-        assert_eq!(names(&["MAXM*y", "maxmemory"]), ["maxmemory"]);
+        assert_eq!(names(&["MAXM*ory", "maxmemory"]), ["maxmemory"]);
         assert_eq!(names(&["http.*", "*.port"]), ["server.port", "http.bind", "http.port"]);
         assert_eq!(names(&["*"]).len(), NAMES.len() + crate::config::KEYS.len());
     }

@@ -1,17 +1,16 @@
 //! Commands on several keys: all their shards are locked, in ascending order, so they are atomic.
 //!
 //! One thing is not all or nothing: an MSET that finds no room half-way keeps what it has set
-//! (each key its old or its new value, never another) and answers that memory is short. Asking for
+//! (each key has its old value or one given, never another) and answers that memory is short. Asking for
 //! room beforehand would not help, since making it for one key may take it from another; undoing
 //! would mean copying every old value of every MSET. MSETNX does undo: nothing was there before.
 
 mod lcs;
 
 use super::execute::{Held, Target, write_done, write_value};
-use super::{Engine, Full, Key, Shard};
+use super::{Engine, Full, Key, ShardGuard};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, KeysOp, Time};
-use parking_lot::MutexGuard;
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
@@ -51,7 +50,7 @@ pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &KeysOp<'_>, now: Tim
 /// Keys whose shards are all locked.
 struct Locked<'e, 'k> {
     engine: &'e Engine,
-    guards: Vec<Option<MutexGuard<'e, Shard>>>,
+    guards: Vec<Option<ShardGuard<'e>>>,
     keys: Vec<Key<'k>>,
     now: Time,
 }

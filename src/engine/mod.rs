@@ -1,6 +1,7 @@
 //! The keyspace of one node: shards behind locks, executed directly by whoever has a command.
 //! Pure: time and chance are arguments; knows no socket, file, clock or protocol.
 
+mod budget;
 mod execute;
 mod glob;
 mod key;
@@ -17,8 +18,9 @@ pub use store::{Full, Item, ItemValue, Store, StoreStats};
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Time};
 use parking_lot::{Mutex, MutexGuard};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::Arena;
 
 /// How an engine is made.
@@ -66,6 +68,7 @@ fn block_bytes(options: &EngineOptions) -> usize {
 pub struct Engine {
     shards: Box<[ShardCell]>,
     seed: u64,
+    max_memory: AtomicU64,
 }
 
 /// A shard on cache lines of its own, lock and hot counters together.
@@ -84,16 +87,16 @@ impl Engine {
         let big_bytes = Arc::new(AtomicU64::new(0));
         let mut options = options.clone();
         options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
-        let count = options.shards as u64;
-        options.max_memory = options.max_memory.map(|b| b / count);
-        options.max_items = options.max_items.map(|n| n.div_ceil(count));
-        let shards = (0..count)
+        let shards = (0..options.shards)
             .map(|_| {
                 let store = Store::new(&options, arena.clone(), big_bytes.clone());
                 ShardCell(Mutex::new(Shard { store }))
             })
             .collect();
-        Engine { shards, seed: options.hash_seed }
+        let engine =
+            Engine { shards, seed: options.hash_seed, max_memory: AtomicU64::new(u64::MAX) };
+        engine.set_limits(options.max_memory, options.max_items);
+        engine
     }
 
     /// Hashes a key, once for all that is done with it.
@@ -113,12 +116,13 @@ impl Engine {
         self.shards.len()
     }
 
-    /// Bounds the data of the node; each shard gets its share.
+    /// Bounds the data of the node: bytes of memory and number of items. Each shard gets its
+    /// share.
     pub fn set_limits(&self, max_memory: Option<u64>, max_items: Option<u64>) {
+        self.max_memory.store(max_memory.unwrap_or(u64::MAX), Ordering::Relaxed);
         let count = self.shards.len() as u64;
         for shard in 0..self.shards.len() {
-            let (bytes, items) =
-                (max_memory.map(|b| b / count), max_items.map(|n| n.div_ceil(count)));
+            let (bytes, items) = budget::share(max_memory, max_items, shard as u64, count);
             self.lock(shard).store().set_limits(bytes, items);
         }
     }
@@ -128,10 +132,23 @@ impl Engine {
         (0..self.shards.len()).for_each(|shard| self.lock(shard).store().set_policy(policy));
     }
 
+    /// Gives memory that some shards do not use to those that need it: to be called a few times
+    /// a second. The bound of the node holds all the time.
+    pub fn rebalance(&self) {
+        let max_memory = self.max_memory.load(Ordering::Relaxed);
+        if max_memory == u64::MAX || self.shards.len() == 1 {
+            return;
+        }
+        let uses: Vec<_> = (0..self.shards.len()).map(|s| self.lock(s).store().memory()).collect();
+        for (shard, limit) in budget::divide(max_memory, &uses).into_iter().enumerate() {
+            self.lock(shard).store().set_limit_bytes(limit);
+        }
+    }
+
     /// Locks a shard. Several only in ascending order; never across an await.
     #[inline]
-    pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        self.shards[shard].0.lock()
+    pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
+        ShardGuard { shard: Some(self.shards[shard].0.lock()) }
     }
 
     /// Executes any command, taking the locks it needs.
@@ -144,6 +161,42 @@ impl Engine {
             Command::Keys(op) => keys::execute(self, op, now, out),
             Command::Space(op) => space::execute(self, op, now, out),
         }
+    }
+}
+
+/// A shard while it is locked. What it gave up meanwhile is dropped after the lock.
+pub struct ShardGuard<'a> {
+    shard: Option<MutexGuard<'a, Shard>>,
+}
+
+impl Deref for ShardGuard<'_> {
+    type Target = Shard;
+
+    #[inline]
+    fn deref(&self) -> &Shard {
+        match &self.shard {
+            Some(shard) => shard,
+            None => unreachable!("a guard loses its shard in drop only"),
+        }
+    }
+}
+
+impl DerefMut for ShardGuard<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Shard {
+        match &mut self.shard {
+            Some(shard) => shard,
+            None => unreachable!("a guard loses its shard in drop only"),
+        }
+    }
+}
+
+impl Drop for ShardGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let garbage = self.shard.as_mut().and_then(|s| s.store.take_garbage());
+        self.shard = None;
+        drop(garbage);
     }
 }
 

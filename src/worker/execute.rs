@@ -9,9 +9,8 @@ use super::slow;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
 use crate::command::{Args, Time};
-use crate::engine::Shard;
+use crate::engine::ShardGuard;
 use crate::metrics::CommandIndex;
-use parking_lot::MutexGuard;
 
 /// What a batch did, for the metrics.
 #[derive(Default)]
@@ -41,7 +40,7 @@ impl Batch<'_, '_> {
         plans: &[Plan<'_>],
     ) -> (usize, Option<Stop>) {
         let engine = &*self.worker.shared.engine;
-        let mut held: Option<(usize, MutexGuard<'_, Shard>)> = None;
+        let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan {
                 let locked = match &mut held {

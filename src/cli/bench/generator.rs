@@ -6,9 +6,9 @@ use super::error::BenchError;
 use super::pace::Schedule;
 use super::poll::{Poller, Ready};
 use super::tally::{Gauge, Tally};
-use super::time::nanos;
 use super::watchdog::Watchdog;
 use super::workload::Workload;
+use crate::clock::monotonic_nanos;
 use crate::limits::BENCH_READ_BYTES;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Generator {
     pub(super) fn run(self, pace: Pace, timeline: Timeline) -> (Tally, Result<(), BenchError>) {
         let abort = Arc::clone(&self.abort);
         let mut run = Run {
-            watchdog: Watchdog::new(nanos()),
+            watchdog: Watchdog::new(monotonic_nanos()),
             pace,
             timeline,
             tally: Tally::new(),
@@ -110,7 +110,7 @@ struct Run {
 
 impl Run {
     fn drive(&mut self) -> Result<(), BenchError> {
-        let mut now = nanos();
+        let mut now = monotonic_nanos();
         self.begin(now)?;
         while self.producing || self.in_flight > 0 {
             let until = self.wake_at(now);
@@ -120,7 +120,7 @@ impl Run {
                     self.serve(ready)?;
                 }
             }
-            now = nanos();
+            now = monotonic_nanos();
             self.send_due(now)?;
             if now >= self.timeline.stop_at {
                 self.stop();
@@ -148,7 +148,7 @@ impl Run {
         let Generator { poller, connections, .. } = &mut self.generator;
         let connection = &mut connections[ready.token];
         let count = connection.advance(ready, poller, &mut self.buffer)?;
-        let now = nanos();
+        let now = monotonic_nanos();
         if count > 0 {
             let (tally, measure_from) = (&mut self.tally, self.timeline.measure_from);
             let replies = connection.replies(&self.buffer[..count], |ticket, outcome| {

@@ -26,7 +26,6 @@ mod table;
 mod tally;
 
 mod error;
-mod time;
 mod watchdog;
 
 pub use options::Options;
@@ -42,21 +41,51 @@ use team::{Phase, Team};
 /// Options that make no sense, as the command line's own errors.
 const EXIT_USAGE: u8 = 2;
 
+/// Why there is no result, or only half of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The options contradict each other or are out of range; nothing was done.
+    Usage(String),
+    /// The benchmark could not be run to its end. What it found until then has been written.
+    Broken(String),
+}
+
 /// Runs a benchmark and prints what it found on standard output. Fails when the benchmark could
 /// not be run to its end; errors the server answered with are part of the result.
 pub fn run(options: Options) -> ExitCode {
-    match bench(&options).and_then(|report| print(&report, options.json()).map(|()| report)) {
-        Ok(report) if report.phases.iter().all(|phase| phase.failure.is_none()) => {
-            ExitCode::SUCCESS
-        }
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            // Nothing is left to do should standard error be gone.
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            match error {
-                BenchError::Usage(_) => ExitCode::from(EXIT_USAGE),
-                _ => ExitCode::FAILURE,
-            }
+    let (code, text) = match measure(&options, &mut std::io::stdout()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => (ExitCode::from(EXIT_USAGE), text),
+        Err(Failure::Broken(text)) => (ExitCode::FAILURE, text),
+    };
+    // Nothing is left to do should standard error be gone.
+    let _ = writeln!(std::io::stderr(), "crabcache bench: {text}");
+    code
+}
+
+/// Runs a benchmark and writes what it found to `out`, as `run` prints it.
+pub fn measure(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
+    let report = bench(options)?;
+    let text = if options.json() {
+        serde_json::to_string_pretty(&report).map(|text| text + "\n")
+    } else {
+        Ok(report.to_string())
+    };
+    text.map_err(std::io::Error::from)
+        .and_then(|text| out.write_all(text.as_bytes()))
+        .and_then(|()| out.flush())
+        .map_err(BenchError::io("writing the result"))?;
+    match report.failure() {
+        Some(failure) => Err(Failure::Broken(failure.to_owned())),
+        None => Ok(()),
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Failure {
+        match error {
+            BenchError::Usage(text) => Failure::Usage(text),
+            error => Failure::Broken(error.to_string()),
         }
     }
 }
@@ -70,6 +99,7 @@ fn bench(options: &Options) -> Result<Report, BenchError> {
     let server = target.to_string();
     match job {
         Job::Load { team, phases } => {
+            poll::raise_open_files_limit();
             let phases = load(&team, &phases)?;
             let settings = Some(options.settings());
             Ok(Report { server, settings, phases, trace: None })
@@ -96,17 +126,4 @@ fn replay(server: String, plan: &ReplayPlan) -> Result<Report, BenchError> {
     let phase = PhaseReport::new("replay", 1, &replayed.measured);
     let trace = TraceReport::new(plan.path.display().to_string(), plan.window, &replayed);
     Ok(Report { server, settings: None, phases: vec![phase], trace: Some(trace) })
-}
-
-fn print(report: &Report, json: bool) -> Result<(), BenchError> {
-    let mut text = if json {
-        serde_json::to_string_pretty(report)
-            .map_err(|error| BenchError::io("writing the result")(error.into()))?
-    } else {
-        report.to_string()
-    };
-    if json {
-        text.push('\n');
-    }
-    std::io::stdout().write_all(text.as_bytes()).map_err(BenchError::io("writing the result"))
 }

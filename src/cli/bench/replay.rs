@@ -10,11 +10,11 @@ use super::progress::Progress;
 use super::random::Random;
 use super::tally::Tally;
 use super::team::{CpuMeter, Measured};
-use super::time::nanos;
 use super::trace::{Access, Format, Trace};
 use super::watchdog::Watchdog;
 use super::wire::{Encoder, Kind, Outcome};
 use super::workload::Span;
+use crate::clock::monotonic_nanos;
 use crate::limits::{BENCH_READ_BYTES, VALUE_BYTES_MAX};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ impl ReplayPlan {
         let connection = Connection::new(self.target.connect()?, &poller, 0)?;
         let mut meter = CpuMeter::new(self.target.control().ok());
         meter.start();
-        let start = nanos();
+        let start = monotonic_nanos();
         let mut random = Random::new(self.seed);
         let mut replay = Replay {
             plan: self,
@@ -83,7 +83,7 @@ impl ReplayPlan {
         let failure = replay.replay(accesses).err();
         replay.progress.clear();
         let (hits, tally) = replay.finish();
-        let elapsed_nanos = nanos() - start;
+        let elapsed_nanos = monotonic_nanos() - start;
         let (own_cpu_nanos, server_cpu_nanos) = meter.read();
         let measured = Measured { tally, elapsed_nanos, own_cpu_nanos, server_cpu_nanos, failure };
         Ok(Replayed { format, hits, measured })
@@ -171,7 +171,7 @@ impl Replay<'_> {
             self.put_key(access)?;
             let size = self.value_size(access)?;
             let ttl = self.plan.ttl_seconds.map(|ttl| ttl.draw(&mut self.random));
-            let ticket = Ticket { start_nanos: nanos(), kind: Kind::Set };
+            let ticket = Ticket { start_nanos: monotonic_nanos(), kind: Kind::Set };
             let Replay { connection, encoder, key, random, .. } = self;
             connection.request(ticket, |out| encoder.set(out, key, size, ttl, random));
         }
@@ -180,7 +180,7 @@ impl Replay<'_> {
     }
 
     fn get_window(&mut self) -> Result<(), BenchError> {
-        let ticket = Ticket { start_nanos: nanos(), kind: Kind::Get };
+        let ticket = Ticket { start_nanos: monotonic_nanos(), kind: Kind::Get };
         for index in 0..self.window.accesses.len() {
             self.make_room()?;
             self.put_key(self.window.accesses[index])?;
@@ -200,7 +200,7 @@ impl Replay<'_> {
 
     fn receive_all(&mut self) -> Result<(), BenchError> {
         self.exchange(|connection| connection.waiting() == 0)?;
-        let now = nanos();
+        let now = monotonic_nanos();
         if self.progress.is_due(now) {
             let ratio = self.hits.hits as f64 / self.hits.accesses.max(1) as f64;
             let remark = format!(", hit ratio {:.2} %", ratio * 100.0);
@@ -212,12 +212,12 @@ impl Replay<'_> {
     /// Sends and receives until `done`.
     fn exchange(&mut self, done: impl Fn(&Connection) -> bool) -> Result<(), BenchError> {
         self.connection.flush(&self.poller)?;
-        let mut now = nanos();
+        let mut now = monotonic_nanos();
         self.watchdog.heard(now);
         while !done(&self.connection) {
             let until = self.watchdog.tick(now);
             self.poller.wait(now, until).map_err(BenchError::io("waiting"))?;
-            now = nanos();
+            now = monotonic_nanos();
             for index in 0..self.poller.count() {
                 if let Some(ready) = self.poller.ready(index) {
                     let count = self.connection.advance(ready, &self.poller, &mut self.buffer)?;

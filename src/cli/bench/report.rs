@@ -9,6 +9,8 @@ use super::team::Measured;
 use super::trace::Format;
 use serde::Serialize;
 
+/// Shorter phases say nothing about who was busy: starting and ending weigh too much.
+const BUSY_SECONDS_MIN: f64 = 0.5;
 /// A generator busier than this share of its threads may be what limits the result.
 const BUSY_SHARE: f64 = 0.9;
 
@@ -96,6 +98,13 @@ pub(super) struct TraceReport {
     pub(super) byte_hit_ratio: Option<f64>,
 }
 
+impl Report {
+    /// Why it ended early, if it did.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.phases.iter().find_map(|phase| phase.failure.as_deref())
+    }
+}
+
 impl PhaseReport {
     /// Sums a phase up.
     pub(super) fn new(name: &'static str, threads: usize, measured: &Measured) -> PhaseReport {
@@ -132,7 +141,7 @@ impl PhaseReport {
     /// What keeps the numbers from meaning what they seem to.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.generator_busy > BUSY_SHARE {
+        if self.generator_busy > BUSY_SHARE && self.seconds > BUSY_SECONDS_MIN {
             let percent = self.generator_busy * 100.0;
             warnings.push(format!(
                 "the generator's threads were {percent:.0} % busy: the server may be faster \

@@ -23,7 +23,7 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} connections, {} threads, pipeline {}, {} keys ({}) of {} B, values of {} B, \
+            "connections {}, threads {}, pipeline {}, {} keys ({}) of {} B, values of {} B, \
              {} % reads",
             self.connections,
             self.threads,

@@ -7,8 +7,8 @@ use super::pace::{Arrivals, Schedule};
 use super::poll::process_cpu_nanos;
 use super::progress::{INTERVAL_NANOS, Progress};
 use super::tally::{Gauge, Tally};
-use super::time::nanos;
 use super::workload::{Plan, Shape, Workload};
+use crate::clock::monotonic_nanos;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -59,7 +59,7 @@ impl Team {
         let gauges: Vec<Arc<Gauge>> = (0..self.threads).map(|_| Arc::default()).collect();
         let generators = self.generators(phase, &gauges)?;
         let mut meter = CpuMeter::new(self.target.control().ok());
-        let start = nanos();
+        let start = monotonic_nanos();
         let measure_from = start + phase.warmup_nanos;
         let stop_at = phase.length_nanos.map_or(u64::MAX, |length| measure_from + length);
         let timeline = Timeline { measure_from, stop_at };
@@ -125,9 +125,9 @@ fn gather(
 ) -> (Tally, Option<BenchError>) {
     let mut tally = Tally::new();
     let mut failure = None;
-    let mut progress = Progress::new(name, nanos());
+    let mut progress = Progress::new(name, monotonic_nanos());
     loop {
-        let now = nanos();
+        let now = monotonic_nanos();
         if !meter.started() && now >= measure_from {
             meter.start();
         }
@@ -140,7 +140,7 @@ fn gather(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        let now = nanos();
+        let now = monotonic_nanos();
         if progress.is_due(now) {
             let (replies, errors) = gauges
                 .iter()

@@ -95,13 +95,13 @@ fn key_positions_follow_the_arguments() {
         spec.key_positions(args).collect::<Vec<_>>()
     };
     assert_eq!(positions("get", 2), [1]);
-    assert_eq!(positions("get", 1), []);
+    assert!(positions("get", 1).is_empty());
     assert_eq!(positions("mget", 4), [1, 2, 3]);
     assert_eq!(positions("mset", 5), [1, 3]);
-    assert_eq!(positions("mset", 1), []);
+    assert!(positions("mset", 1).is_empty());
     assert_eq!(positions("rename", 3), [1, 2]);
     assert_eq!(positions("object|freq", 3), [2]);
-    assert_eq!(positions("ping", 2), []);
+    assert!(positions("ping", 2).is_empty());
     let range = |name: &str| {
         let spec: &Spec = lookup_full(name.as_bytes()).expect(name);
         (spec.first_key(), spec.last_key(), spec.key_step())

@@ -16,7 +16,7 @@ const SAMPLE_PER_ITEM: u64 = 4;
 /// Largest step, as a share of the capacity.
 const STEP_MAX: f64 = 0.30;
 /// Step per unit of the error, as a share of the capacity.
-const GAIN: f64 = 0.03;
+const GAIN: f64 = 0.06;
 
 /// What the policy has learnt.
 #[derive(Debug)]
@@ -32,11 +32,11 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// For about `items` items, with a window that adapts and ghosts.
+    /// For about `items` items, with a window that adapts, and half as many ghosts.
     pub(super) fn adaptive(items: usize) -> Admission {
         Admission {
             sketch: Sketch::new(items),
-            ghosts: Some(Ghosts::new(items)),
+            ghosts: Some(Ghosts::new(items / 2)),
             window: WINDOW_START,
             adaptive: true,
             requests: 0,

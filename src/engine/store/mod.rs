@@ -17,6 +17,7 @@ mod tests;
 
 pub(super) use arena::Arena;
 
+use super::budget::Use;
 use super::{EngineOptions, Key, Policy};
 use crate::command::{Time, Value};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
@@ -158,8 +159,18 @@ impl Store {
             graveyard: Vec::new(),
             scratch: Vec::new(),
         };
-        store.set_limits(options.max_memory, options.max_items);
+        store.set_limits(None, None);
         store
+    }
+
+    /// What it uses of its bound.
+    pub(super) fn memory(&self) -> Use {
+        Use { bytes: self.used_bytes(), limit: self.limit_bytes }
+    }
+
+    /// Changes the bound on bytes a little, keeping what was learnt.
+    pub(super) fn set_limit_bytes(&mut self, bytes: u64) {
+        self.limit_bytes = bytes;
     }
 
     /// Bounds this shard: bytes of memory and number of items.

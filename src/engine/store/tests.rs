@@ -18,7 +18,10 @@ impl Rng {
 
 fn store(policy: Policy, max_memory: Option<u64>, max_items: Option<u64>) -> Store {
     let options = EngineOptions { shards: 1, hash_seed: 7, max_memory, max_items, policy };
-    Store::new(&options, Arc::new(Arena::new(64 * 1024)), Arc::new(AtomicU64::new(0)))
+    let arena = Arc::new(Arena::new(64 * 1024));
+    let mut store = Store::new(&options, arena, Arc::new(AtomicU64::new(0)));
+    store.set_limits(max_memory, max_items);
+    store
 }
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<Time>)>;

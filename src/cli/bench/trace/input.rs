@@ -50,7 +50,12 @@ impl Input {
     fn new(mut reader: Box<dyn Read>, unpacker: Option<Unpacker>) -> Result<Input, String> {
         let peek = read_up_to(&mut reader, PEEK_BYTES).map_err(|error| error.to_string())?;
         let whole: Box<dyn Read> = Box::new(Cursor::new(peek.clone()).chain(reader));
-        Ok(Input { reader: BufReader::with_capacity(BUFFER_BYTES, whole), peek, unpacker })
+        let reader = BufReader::with_capacity(BUFFER_BYTES, whole);
+        let mut input = Input { reader, peek, unpacker };
+        if input.peek.is_empty() {
+            input.end().map_err(|error| error.to_string())?;
+        }
+        Ok(input)
     }
 
     /// The first bytes of the trace, whether read already or not.

@@ -5,7 +5,7 @@ pub(super) const SLOTS: usize = 7;
 
 /// A slot of the index: where an item is and what is known of it without touching it.
 ///
-/// `offset 36 | tag 20 | references 2 | spare 1 | deadline 1 | kind 4`, low bits first; all zero
+/// `offset 36 | tag 20 | references 3 | deadline 1 | kind 4`, low bits first; all zero
 /// means empty, so an offset of 0 is never used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::engine::store) struct Word(pub(super) u64);
@@ -18,7 +18,7 @@ const TAG_SHIFT: u32 = OFFSET_BITS;
 const TAG_MASK: u64 = ((1 << TAG_BITS) - 1) << TAG_SHIFT;
 const REFERENCES_SHIFT: u32 = TAG_SHIFT + TAG_BITS;
 /// Largest count of references.
-pub(in crate::engine::store) const REFERENCES_MAX: u8 = 3;
+pub(in crate::engine::store) const REFERENCES_MAX: u8 = 7;
 const REFERENCES_MASK: u64 = (REFERENCES_MAX as u64) << REFERENCES_SHIFT;
 const DEADLINE: u64 = 1 << 59;
 
