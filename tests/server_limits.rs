@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Client, Node, PATIENCE, resp};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
