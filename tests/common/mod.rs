@@ -1,15 +1,30 @@
 //! A real node in a process of its own, and a client that speaks bytes to it.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+use crabcache::clock::monotonic_nanos;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for anything: beyond it the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A time in which something has to happen.
+struct Deadline(u64);
+
+impl Deadline {
+    fn new() -> Deadline {
+        Deadline(monotonic_nanos() + PATIENCE.as_nanos() as u64)
+    }
+
+    /// What is left of it.
+    fn left(&self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(monotonic_nanos()))
+    }
+}
 
 /// A running node; ends with the test.
 pub struct Node {
@@ -28,13 +43,13 @@ struct Log {
 impl Log {
     /// Waits for the first line that `pick` takes something from.
     fn wait<T>(&self, what: &str, pick: impl Fn(&str) -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Deadline::new();
         let mut lines = self.lines.lock().expect("the log");
         loop {
             if let Some(found) = lines.iter().find_map(|line| pick(line)) {
                 return found;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.left();
             assert!(!left.is_zero(), "no log line with {what} in: {lines:#?}");
             lines = self.more.wait_timeout(lines, left).expect("the log").0;
         }
@@ -94,22 +109,22 @@ impl Node {
 
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
+        let until = Deadline::new();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            assert!(Instant::now() < until, "the node does not end");
+            assert!(!until.left().is_zero(), "the node does not end");
             thread::yield_now();
         }
     }
 
     /// Asks until the answer is as it should be.
     pub fn until(&self, what: &str, mut ask: impl FnMut(&mut Client) -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Deadline::new();
         let mut client = self.connect();
         while !ask(&mut client) {
-            assert!(Instant::now() < until, "never: {what}");
+            assert!(!until.left().is_zero(), "never: {what}");
             thread::yield_now();
         }
     }
@@ -234,6 +249,11 @@ impl Client {
             line.push(byte[0]);
         }
         String::from_utf8_lossy(&line[..line.len() - 2]).into_owned()
+    }
+
+    /// Lets so many lines pass.
+    pub fn skip(&mut self, lines: usize) {
+        (0..lines).for_each(|_| drop(self.line()));
     }
 
     /// Sends a command whose answer is one string, verbatim or not, and returns that.
