@@ -10,12 +10,16 @@ use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
 use crate::security;
 use crate::server::{Identity, Server};
-use crate::worker::{self, Clients, Notice, Settings, Shared, Slowlog, WorkerOptions};
+use crate::worker::{
+    self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
+    WorkerOptions,
+};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,12 +76,18 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let identity = Identity::new(address);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
     let http = start_http(&config, &shared, &server, &ready)?;
-    let threads = start_workers(listeners, &shared, &server, &ending)?;
+    let (thread, numbers) = mpsc::channel();
+    let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;
+    drop(thread);
+    let mut numbers: Vec<_> = numbers.iter().take(threads.len()).collect();
+    numbers.sort_unstable();
+    let numbers = numbers.into_iter().map(|(_, number)| number).collect();
+    let meter = config.server.elastic.then(|| DemandMeter::new(numbers));
     announce(&config, address, http.as_ref(), workers);
     ready.store(true, Ordering::Release);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let lost = runtime.block_on(watch_over(&shared, &mut ending, &threads))?;
+    let lost = runtime.block_on(watch_over(&shared, &mut ending, &threads, meter))?;
     ready.store(false, Ordering::Release);
     server.end();
     let crashed = threads.into_iter().position(|thread| !matches!(thread.join(), Ok(Ok(()))));
@@ -135,6 +145,8 @@ fn share(config: &Config, workers: usize) -> Shared {
         clients: Clients::new(workers),
         notice: Notice::new(Settings::of(config)),
         slowlog: Slowlog::new(config.slowlog.max_len),
+        load: Load::new(workers, if config.server.elastic { 1 } else { workers }),
+        inboxes: Inboxes::new(workers),
     }
 }
 
@@ -171,6 +183,7 @@ fn start_workers(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     ending: &watch::Receiver<bool>,
+    thread: &mpsc::Sender<(usize, libc::pid_t)>,
 ) -> io::Result<Vec<Thread>> {
     let start = |(index, listener)| {
         let options = WorkerOptions {
@@ -178,6 +191,7 @@ fn start_workers(
             shared: shared.clone(),
             sessions: server.clone(),
             listener,
+            thread: thread.clone(),
             ending: ending.clone(),
         };
         let name = format!("worker-{index}");
@@ -192,10 +206,13 @@ async fn watch_over(
     shared: &Shared,
     ending: &mut watch::Receiver<bool>,
     threads: &[Thread],
+    mut meter: Option<DemandMeter>,
 ) -> io::Result<Option<usize>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
+    let mut elastic = Elastic::default();
+    let mut load = tokio::time::interval(Duration::from_millis(limits::LOAD_TICK_MS));
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
@@ -210,12 +227,31 @@ async fn watch_over(
                 }
                 continue;
             }
+            _ = load.tick(), if meter.is_some() => {
+                if let Some(meter) = &mut meter {
+                    weigh(shared, meter, &mut elastic);
+                }
+                continue;
+            }
             _ = rebalance.tick() => {
                 shared.engine.rebalance();
                 continue;
             }
         }
         return Ok(None);
+    }
+}
+
+/// Lets more or fewer workers serve, as the load asks for.
+fn weigh(shared: &Shared, meter: &mut DemandMeter, elastic: &mut Elastic) {
+    let active = shared.load.active();
+    let Some(demand) = meter.look(clock::monotonic_nanos(), active) else { return };
+    let next = elastic.decide(demand, active, shared.load.workers());
+    if next != active {
+        let workers = 0..shared.load.workers();
+        let open = |w| shared.metrics.worker(w).connections_open.get();
+        shared.load.set_active(next, &workers.map(open).collect::<Vec<_>>());
+        tracing::debug!(active = next, ?demand, "another number of workers serves");
     }
 }
 
