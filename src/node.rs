@@ -203,7 +203,7 @@ async fn watch_over(
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
-            // In this order: workers that end because they are told to have not ended by themselves.
+            // In this order: workers that were told to end have not ended by themselves.
             biased;
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
