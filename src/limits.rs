@@ -116,6 +116,8 @@ pub const DESCRIPTORS_RESERVED: usize = 64;
 pub const AUTH_FAILURES_PER_SECOND_MAX: u32 = 10;
 /// Addresses whose wrong passwords are counted.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest name of a client or of its library.
+pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Longest DEBUG SLEEP.
 pub const DEBUG_SLEEP_SECONDS_MAX: f64 = 3600.0;
 /// Bytes read on without looking when a connection is closed.

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Why a node did not start, or ended otherwise than it should.
@@ -71,6 +71,12 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let address =
         listeners.first().map_or(Ok(SocketAddr::new(listening.bind, 0)), |l| l.local_addr())?;
 
+    // Signals are ours before anybody can know that the node is there.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _context = runtime.enter();
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
+    };
     let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address);
@@ -86,8 +92,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     announce(&config, address, http.as_ref(), workers);
     ready.store(true, Ordering::Release);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let lost = runtime.block_on(watch_over(&shared, &mut ending, &threads, meter))?;
+    let lost = runtime.block_on(watch_over(signals, &shared, &mut ending, &threads, meter));
     ready.store(false, Ordering::Release);
     server.end();
     let crashed = threads.into_iter().position(|thread| !matches!(thread.join(), Ok(Ok(()))));
@@ -203,19 +208,20 @@ fn start_workers(
 /// Waits until the node is to end; samples rates and divides memory between shards meanwhile.
 /// Tells a worker that ended by itself.
 async fn watch_over(
+    [mut terminate, mut interrupt]: [Signal; 2],
     shared: &Shared,
     ending: &mut watch::Receiver<bool>,
     threads: &[Thread],
     mut meter: Option<DemandMeter>,
-) -> io::Result<Option<usize>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+) -> Option<usize> {
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
     let mut elastic = Elastic::default();
     let mut load = tokio::time::interval(Duration::from_millis(limits::LOAD_TICK_MS));
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
+            // In this order: workers that were told to end have not ended by themselves.
+            biased;
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             // An error means that nobody is left who could end the node.
@@ -223,7 +229,7 @@ async fn watch_over(
             _ = ticks.tick() => {
                 shared.metrics.sample(clock::monotonic_nanos());
                 if let Some(index) = threads.iter().position(JoinHandle::is_finished) {
-                    return Ok(Some(index));
+                    return Some(index);
                 }
                 continue;
             }
@@ -238,7 +244,7 @@ async fn watch_over(
                 continue;
             }
         }
-        return Ok(None);
+        return None;
     }
 }
 

@@ -232,12 +232,12 @@ impl Connection {
         stop
     }
 
+    /// Counts bytes that came.
     #[inline]
     fn heard(&self, n: usize) {
         let metrics = self.worker.metrics();
         metrics.bytes_in.add(n as u64);
         metrics.reads.add(1);
-        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
     }
 
     #[cold]
@@ -283,6 +283,7 @@ impl Connection {
             Ok(n) => self.heard(n),
             Err(_) => return Poll::Ready(Err(Turn::Gone)),
         }
+        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
         self.end_big();
         let over = self.query_bytes() > self.peer.query_max;
         Poll::Ready(if over { Err(Turn::Overflow) } else { Ok(Stop::More) })
