@@ -147,10 +147,10 @@ fn share(config: &Config, workers: usize) -> Shared {
     Shared {
         engine: Arc::new(engine),
         metrics: Arc::new(Metrics::new(workers, commands)),
-        clients: Clients::new(workers),
+        clients: Arc::new(Clients::new(workers)),
         notice: Notice::new(Settings::of(config)),
         slowlog: Slowlog::new(config.slowlog.max_len),
-        load: Load::new(workers, if config.server.elastic { 1 } else { workers }),
+        load: Load::new(workers, config.server.elastic),
         inboxes: Inboxes::new(workers),
     }
 }
@@ -216,7 +216,8 @@ async fn watch_over(
 ) -> Option<usize> {
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
     let mut elastic = Elastic::default();
-    let mut load = tokio::time::interval(Duration::from_millis(limits::LOAD_TICK_MS));
+    let load_tick = Duration::from_millis(limits::LOAD_TICK_MS);
+    let mut load = tokio::time::interval_at(tokio::time::Instant::now() + load_tick, load_tick);
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
@@ -248,15 +249,16 @@ async fn watch_over(
     }
 }
 
-/// Lets more or fewer workers serve, as the load asks for.
+/// Lets more or fewer workers serve, as the load asks for; all, where the kernel does not tell.
 fn weigh(shared: &Shared, meter: &mut DemandMeter, elastic: &mut Elastic) {
-    let active = shared.load.active();
-    let Some(demand) = meter.look(clock::monotonic_nanos(), active) else { return };
-    let next = elastic.decide(demand, active, shared.load.workers());
-    if next != active {
-        let workers = 0..shared.load.workers();
-        let open = |w| shared.metrics.worker(w).connections_open.get();
-        shared.load.set_active(next, &workers.map(open).collect::<Vec<_>>());
+    let (active, workers) = (shared.load.active(), shared.load.workers());
+    let demand = meter.look(clock::monotonic_nanos(), active);
+    let next = match demand {
+        Some(demand) => elastic.decide(demand, active, workers),
+        None if meter.is_blind() => workers,
+        None => active,
+    };
+    if next != active && shared.follow_load(next) {
         tracing::debug!(active = next, ?demand, "another number of workers serves");
     }
 }

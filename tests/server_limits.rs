@@ -98,6 +98,28 @@ fn truncated_commands() {
 }
 
 #[test]
+fn who_once_sent_a_command_in_pieces_may_be_idle() {
+    let node = Node::start(&["server.workers=1", "server.partial_timeout=1s"]);
+    let half_sent = |client: &mut Client| {
+        client.send("*2\r\n$4\r\nECHO\r\n$2\r\nh");
+        node.until("it is read", |other| {
+            let list = other.text(&["CLIENT", "LIST"]);
+            list.lines().any(|line| !line.contains(" qbuf=0 "))
+        });
+    };
+    let mut idle = node.connect();
+    half_sent(&mut idle);
+    idle.send("i\r\n");
+    idle.expect("$2\r\nhi\r\n");
+    // Whoever would have been closed by mistake is closed no later than who came after.
+    let mut stuck = node.connect();
+    half_sent(&mut stuck);
+    stuck.expect_end();
+    node.logged("closing a connection: a command of it stands still half-sent");
+    idle.check(&["PING"], "+PONG\r\n");
+}
+
+#[test]
 fn http_is_turned_away_without_an_answer() {
     let node = Node::start(&[]);
     for request in ["GET / HTTP/1.1\r\n", "POST /x\r\n", "HEAD /\r\n", "Host: crab\r\n"] {

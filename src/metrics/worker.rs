@@ -41,6 +41,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     connections_accepted,
+    /// Connections taken over from another worker.
+    connections_moved,
     /// Connections turned away because there were too many.
     connections_rejected,
     /// Connections closed because they were idle, slow to send, slow to read or unauthenticated.
@@ -74,7 +76,7 @@ pub struct WorkerMetrics {
     /// All commands executed, so that a sample need not visit each.
     pub(super) commands: Counter,
     pub(super) counters: WorkerCounters,
-    /// Connections open now.
+    /// Connections open now. One that is on its way to another worker is not counted anywhere.
     pub connections_open: Counter,
     /// Connections now that wait for something: a pause, a busy shard.
     pub connections_blocked: Counter,

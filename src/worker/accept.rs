@@ -52,7 +52,7 @@ fn place(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     if worker.index < shared.load.active() {
         return admit(worker, stream, peer);
     }
-    let to = shared.load.lightest(|w| shared.metrics.worker(w).connections_open.get());
+    let to = shared.load.lightest(|w| shared.connections(w));
     let Ok(stream) = stream.into_std() else { return };
     match shared.inboxes.send(to, Newcomer::Accepted(stream, peer)) {
         Ok(()) => {}
@@ -78,7 +78,7 @@ pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         nanos: clock::monotonic_nanos(),
         authenticated: !settings.auth_required,
     };
-    let Some(client) = worker.shared.clients.open(opening, settings.clients_max) else {
+    let Some(entry) = worker.shared.clients.open(opening, settings.clients_max) else {
         metrics.connections_rejected.add(1);
         if let Some(more) = worker.quiet.pass(clock::monotonic_nanos()) {
             tracing::warn!(%peer, more, "too many clients: turned one away");
@@ -86,17 +86,14 @@ pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         return turn_away(stream);
     };
     metrics.connections_accepted.add(1);
-    metrics.connections_open.add(1);
     // A socket without these works too.
     let _ = stream.set_nodelay(true);
     if !settings.keepalive.is_zero() {
         let keepalive = TcpKeepalive::new().with_time(settings.keepalive);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
-    let session = Session::new(client.clone());
-    let connection = Connection::new(stream, worker.clone(), session);
-    let task = tokio::task::spawn_local(connection.serve());
-    client.set_abort(task.abort_handle());
+    let session = Session::new(entry.client().clone());
+    Connection::new(stream, worker.clone(), session, entry).spawn();
 }
 
 /// Says why and closes.

@@ -4,7 +4,7 @@
 
 use crate::command::spec::CommandId;
 use crate::limits;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,6 +97,11 @@ impl Client {
     flag!(is_no_evict, set_no_evict, no_evict, "CLIENT NO-EVICT is on");
     flag!(is_no_touch, set_no_touch, no_touch, "CLIENT NO-TOUCH is on");
 
+    /// The worker it lives on.
+    pub fn worker(&self) -> usize {
+        self.worker.load(Ordering::Relaxed)
+    }
+
     /// The command it sent last.
     pub fn last_command(&self) -> Option<CommandId> {
         let number = self.command.load(Ordering::Relaxed).checked_sub(1)?;
@@ -140,6 +145,32 @@ pub(super) struct Opening {
 
 type ById = BTreeMap<u64, Arc<Client>>;
 
+/// A client's place in the list, given up when this is dropped, wherever the connection is then:
+/// on a worker, or between two.
+#[derive(Debug)]
+pub(super) struct Entry {
+    clients: Arc<Clients>,
+    client: Arc<Client>,
+}
+
+impl Entry {
+    /// Whose it is.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Moves it among those of another worker.
+    pub(super) fn transfer(&self, to: usize) {
+        self.clients.transfer(&self.client, to);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.clients.close(&self.client);
+    }
+}
+
 /// All connections, by worker.
 #[derive(Debug)]
 pub struct Clients {
@@ -163,16 +194,17 @@ impl Clients {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Those of one worker, in the order they came.
-    pub fn of_worker(&self, worker: usize) -> Vec<Arc<Client>> {
-        self.by_worker[worker].lock().values().cloned().collect()
-    }
-
-    /// All, in the order they came.
+    /// All, in the order they came; each once, whoever is moving to another worker meanwhile.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        let mut all: Vec<_> = (0..self.by_worker.len()).flat_map(|w| self.of_worker(w)).collect();
+        let mut all: Vec<_> =
+            self.lock_all().iter().flat_map(|clients| clients.values().cloned()).collect();
         all.sort_unstable_by_key(|client| client.id);
         all
+    }
+
+    /// The lists of all workers at one moment. In ascending order, as `transfer` locks.
+    fn lock_all(&self) -> Vec<MutexGuard<'_, ById>> {
+        self.by_worker.iter().map(Mutex::lock).collect()
     }
 
     /// Those of one worker that `judge` has something against.
@@ -190,13 +222,8 @@ impl Clients {
         self.by_worker[worker].lock().values().any(|client| client.output_bytes.get() > 0)
     }
 
-    /// The one of that number.
-    pub fn find(&self, id: u64) -> Option<Arc<Client>> {
-        self.by_worker.iter().find_map(|clients| clients.lock().get(&id).cloned())
-    }
-
     /// Lets a client in, unless there are `clients_max` already.
-    pub(super) fn open(&self, opening: Opening, clients_max: usize) -> Option<Arc<Client>> {
+    pub(super) fn open(self: &Arc<Self>, opening: Opening, clients_max: usize) -> Option<Entry> {
         let room = |n: usize| (n < clients_max.min(limits::CLIENTS_MAX)).then_some(n + 1);
         self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
         let client = Arc::new(Client {
@@ -223,17 +250,17 @@ impl Clients {
         client.heard_nanos.set(opening.nanos);
         client.protocol.set(2);
         self.by_worker[opening.worker].lock().insert(client.id, client.clone());
-        Some(client)
+        Some(Entry { clients: self.clone(), client })
     }
 
-    /// Notes that a client lives on another worker now.
-    pub(super) fn transfer(&self, client: &Arc<Client>, to: usize) {
+    /// Notes that a client lives on another worker now. Only its entry calls it.
+    fn transfer(&self, client: &Arc<Client>, to: usize) {
         let from = client.worker.swap(to, Ordering::Relaxed);
         if from == to {
             return;
         }
         let (low, high) = (from.min(to), from.max(to));
-        // Both at once, in ascending order: nobody sees it twice or not at all.
+        // Both at once, in ascending order: who looks at all sees it once.
         let mut low_clients = self.by_worker[low].lock();
         let mut high_clients = self.by_worker[high].lock();
         let (old, new) = if from < to {
@@ -246,9 +273,9 @@ impl Clients {
         }
     }
 
-    /// Forgets a client that is gone.
-    pub(super) fn close(&self, client: &Client) {
-        let worker = client.worker.load(Ordering::Relaxed);
+    /// Forgets a client that is gone. Only its entry calls it.
+    fn close(&self, client: &Client) {
+        let worker = client.worker();
         if self.by_worker[worker].lock().remove(&client.id).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -258,6 +285,8 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::{Clients, Opening};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn opening(worker: usize) -> Opening {
         let addr = "127.0.0.1:1".parse().expect("an address");
@@ -266,16 +295,32 @@ mod tests {
 
     #[test]
     fn clients_come_and_go_and_are_bounded() {
-        let clients = Clients::new(2);
+        let clients = Arc::new(Clients::new(2));
         let a = clients.open(opening(1), 2).expect("room");
-        let b = clients.open(opening(0), 2).expect("room");
+        let _b = clients.open(opening(0), 2).expect("room");
         assert!(clients.open(opening(0), 2).is_none());
         let ids = || clients.all().iter().map(|c| c.id).collect::<Vec<_>>();
         assert_eq!((ids(), clients.count()), (vec![1, 2], 2));
-        clients.close(&a);
-        clients.close(&a);
+        drop(a);
         assert_eq!((ids(), clients.count()), (vec![2], 1));
-        assert!(clients.find(1).is_none() && clients.find(b.id).is_some());
-        assert_eq!(clients.open(opening(0), 2).expect("room").id, 3);
+        assert_eq!(clients.open(opening(0), 2).expect("room").client().id, 3);
+    }
+
+    #[test]
+    fn who_moves_is_seen_once() {
+        let clients = Arc::new(Clients::new(3));
+        let entry = clients.open(opening(0), 9).expect("room");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..30_000).for_each(|i| entry.transfer([2, 0, 1][i % 3]));
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(clients.all().len(), 1);
+            }
+        });
+        drop(entry);
+        assert_eq!((clients.all().len(), clients.count()), (0, 0));
     }
 }

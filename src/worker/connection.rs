@@ -3,7 +3,7 @@
 
 use super::batch::{Processed, Stop, process};
 use super::big::Big;
-use super::clients::Client;
+use super::clients::{Client, Entry};
 use super::handover;
 use super::peer::Peer;
 use super::send::Sender;
@@ -35,16 +35,16 @@ pub(super) struct Connection {
     /// A large value on its way.
     big: Option<Big>,
     place: Place,
+    /// Its entry in the list of clients.
+    entry: Entry,
 }
 
-/// A connection's place among those of its worker, given up when it ends or moves.
+/// A connection's place among those of its worker, given up when it ends or moves. While it moves
+/// it has none.
 struct Place {
     worker: Rc<Worker>,
-    client: Arc<Client>,
     /// Bytes of buffers as last told to the metrics.
     noted_bytes: u64,
-    /// It lives on elsewhere.
-    leaving: bool,
 }
 
 /// Why a connection's turns stop.
@@ -67,13 +67,18 @@ pub(super) enum Turn {
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
-    pub(super) fn new(stream: TcpStream, worker: Rc<Worker>, session: Session) -> Connection {
+    /// A connection that has just come, from outside or from another worker.
+    pub(super) fn new(
+        stream: TcpStream,
+        worker: Rc<Worker>,
+        session: Session,
+        entry: Entry,
+    ) -> Connection {
         let settings = worker.shared.notice.settings();
-        let client = session.client.clone();
         Connection {
             stream,
-            place: Place { worker: worker.clone(), client, noted_bytes: 0, leaving: false },
+            place: Place::new(&worker),
+            entry,
             worker,
             peer: Peer::new(session, settings),
             sender: Sender::default(),
@@ -81,6 +86,13 @@ impl Connection {
             ready: false,
             big: None,
         }
+    }
+
+    /// Lets it live, until it ends or somebody ends it.
+    pub(super) fn spawn(self) {
+        let client = self.client().clone();
+        let task = tokio::task::spawn_local(self.serve());
+        client.set_abort(task.abort_handle());
     }
 
     pub(super) fn client(&self) -> &Arc<Client> {
@@ -110,7 +122,7 @@ impl Connection {
                     return Poll::Pending;
                 }
             }
-            if worker.shared.load.is_to_move(worker.index)
+            if worker.shared.load.is_moving(worker.index)
                 && let Some(to) = self.may_move()
             {
                 return Poll::Ready(Turn::Move(to));
@@ -147,11 +159,10 @@ impl Connection {
 
     /// Goes on with another worker.
     pub(super) fn hand_over(self, to: usize) {
-        let Connection { stream, worker, peer, mut place, .. } = self;
+        let Connection { stream, worker, peer, place, entry, .. } = self;
         let Ok(stream) = stream.into_std() else { return };
-        place.leaving = true;
         drop(place);
-        handover::hand_over(&worker, to, stream, peer.session);
+        handover::hand_over(&worker, to, stream, peer.session, entry);
     }
 
     /// Gets bytes and executes them.
@@ -298,8 +309,12 @@ impl Connection {
         self.note_buffers();
     }
 
-    /// Bytes of what is not a whole command yet.
+    /// Bytes of what is not a whole command yet. Between two commands that is nothing, whatever
+    /// room the decoder keeps: who is idle then has not left anything half-sent.
     fn query_bytes(&self) -> usize {
+        if self.rest.is_empty() && self.big.is_none() {
+            return 0;
+        }
         let big = self.big.as_ref().map_or(0, Big::len);
         self.rest.len() + self.peer.decoder.held_bytes() + big
     }
@@ -320,13 +335,17 @@ impl Connection {
     }
 }
 
+impl Place {
+    fn new(worker: &Rc<Worker>) -> Place {
+        worker.metrics().connections_open.add(1);
+        Place { worker: worker.clone(), noted_bytes: 0 }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let metrics = self.worker.metrics();
         metrics.buffer_bytes.sub(self.noted_bytes);
         metrics.connections_open.sub(1);
-        if !self.leaving {
-            self.worker.shared.clients.close(&self.client);
-        }
     }
 }

@@ -45,6 +45,11 @@ impl DemandMeter {
         })
     }
 
+    /// Whether the kernel did not tell at the last look.
+    pub fn is_blind(&self) -> bool {
+        self.before.is_none()
+    }
+
     fn read(&self, nanos: u64, active: usize) -> Option<Counters> {
         let (mut ran, mut waited) = (0, 0);
         for thread in self.threads.iter().take(active) {
@@ -53,7 +58,8 @@ impl DemandMeter {
             ran += fields.next()?;
             waited += fields.next()?;
         }
-        Some(Counters { nanos, active, ran, waited, idle: idle_nanos()? })
+        // Some kernels count nothing here: a thread that has begun has run.
+        (ran > 0).then_some(Counters { nanos, active, ran, waited, idle: idle_nanos()? })
     }
 }
 
@@ -66,4 +72,15 @@ fn idle_nanos() -> Option<u64> {
     // SAFETY: only reads a setting of the system.
     let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?.max(1);
     Some(ticks * (1_000_000_000 / per_second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DemandMeter;
+
+    #[test]
+    fn without_the_kernels_word_it_is_blind() {
+        let mut meter = DemandMeter::new(vec![-1]);
+        assert!(meter.look(1, 1).is_none() && meter.is_blind());
+    }
 }

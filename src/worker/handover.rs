@@ -3,6 +3,7 @@
 
 use super::Worker;
 use super::accept::admit;
+use super::clients::Entry;
 use super::connection::Connection;
 use super::session::Session;
 use crate::limits;
@@ -16,8 +17,9 @@ use tokio::sync::mpsc;
 pub(super) enum Newcomer {
     /// Just accepted.
     Accepted(TcpStream, SocketAddr),
-    /// It has been served before.
-    Moved(TcpStream, Session),
+    /// It has been served before. Its entry in the list of clients travels with it, so that it
+    /// is taken off should the connection never arrive.
+    Moved(TcpStream, Session, Entry),
 }
 
 /// The inboxes of all workers.
@@ -35,6 +37,16 @@ impl Inboxes {
         let (sender, receiver) = mpsc::channel(limits::NEWCOMERS_MAX);
         let _ = self.0[worker].set(sender);
         receiver
+    }
+
+    /// How many are on their way to a worker.
+    pub(super) fn waiting(&self, worker: usize) -> usize {
+        self.0[worker].get().map_or(0, |inbox| inbox.max_capacity() - inbox.capacity())
+    }
+
+    /// Whether a worker takes connections now: it has started, has not ended and is not behind.
+    fn has_room(&self, worker: usize) -> bool {
+        self.0[worker].get().is_some_and(|inbox| !inbox.is_closed() && inbox.capacity() > 0)
     }
 
     /// Sends a connection to a worker, or gives it back when the inbox is full or closed.
@@ -59,39 +71,41 @@ fn serve(worker: &Rc<Worker>, newcomer: Newcomer) {
             Ok(stream) => admit(worker, stream, peer),
             Err(error) => tracing::warn!(%error, "cannot take a connection over"),
         },
-        Newcomer::Moved(stream, session) => welcome(worker, stream, session),
+        Newcomer::Moved(stream, session, entry) => welcome(worker, stream, session, entry),
     }
 }
 
-/// Goes on with a connection from another worker.
-fn welcome(worker: &Rc<Worker>, stream: TcpStream, session: Session) {
-    let client = session.client.clone();
-    worker.metrics().connections_open.add(1);
-    worker.shared.clients.transfer(&client, worker.index);
+/// Goes on with a connection from another worker. Who was to end it meanwhile has ended it: `spawn`
+/// looks.
+fn welcome(worker: &Rc<Worker>, stream: TcpStream, session: Session, entry: Entry) {
     match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => {
-            let connection = Connection::new(stream, worker.clone(), session);
-            let task = tokio::task::spawn_local(connection.serve());
-            client.set_abort(task.abort_handle());
+            entry.transfer(worker.index);
+            worker.metrics().connections_moved.add(1);
+            Connection::new(stream, worker.clone(), session, entry).spawn();
         }
-        Err(error) => {
-            tracing::warn!(%error, "cannot take a connection over");
-            worker.metrics().connections_open.sub(1);
-            worker.shared.clients.close(&client);
-        }
+        Err(error) => tracing::warn!(%error, "cannot take a connection over"),
     }
 }
 
-/// Which other worker should have a connection of this one, if any.
+/// Which other worker a connection of this one, which may move now, goes to.
 pub(super) fn target(worker: &Worker) -> Option<usize> {
     let shared = &worker.shared;
-    let to = shared.load.lightest(|w| shared.metrics.worker(w).connections_open.get());
-    (to != worker.index).then_some(to)
+    let to = shared.load.destination(worker.index, |w| shared.connections(w))?;
+    // Otherwise it would be back at once, and try again. That it was counted does no harm: a worker
+    // hands one less over.
+    shared.inboxes.has_room(to).then_some(to)
 }
 
 /// Sends a connection to another worker. If that is not possible now, it is served here again.
-pub(super) fn hand_over(worker: &Rc<Worker>, to: usize, stream: TcpStream, session: Session) {
-    let newcomer = Newcomer::Moved(stream, session);
+pub(super) fn hand_over(
+    worker: &Rc<Worker>,
+    to: usize,
+    stream: TcpStream,
+    session: Session,
+    entry: Entry,
+) {
+    let newcomer = Newcomer::Moved(stream, session, entry);
     if let Err(newcomer) = worker.shared.inboxes.send(to, newcomer) {
         serve(worker, newcomer);
     }

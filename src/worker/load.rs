@@ -4,6 +4,7 @@
 //! (`docs/decisions/0001-elastic-workers.md`). Knows no socket and no clock.
 
 use crate::limits;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Which workers serve connections.
@@ -12,13 +13,20 @@ pub struct Load {
     active: AtomicUsize,
     /// Connections that each worker is to hand over.
     shed: Box<[AtomicU32]>,
+    /// Whether the number follows the load.
+    elastic: bool,
+    /// Somebody has said how many serve: the number follows that, whatever the load is. Locked
+    /// while the number changes.
+    held: Mutex<bool>,
 }
 
 impl Load {
-    /// So many workers, of which the first `active` serve.
-    pub fn new(workers: usize, active: usize) -> Load {
+    /// So many workers: the first serves, if more are to follow when the load asks for them, else
+    /// all.
+    pub fn new(workers: usize, elastic: bool) -> Load {
         let shed = (0..workers).map(|_| AtomicU32::new(0)).collect();
-        Load { active: AtomicUsize::new(active.clamp(1, workers.max(1))), shed }
+        let active = AtomicUsize::new(if elastic { 1 } else { workers.max(1) });
+        Load { active, shed, elastic, held: Mutex::new(false) }
     }
 
     /// How many serve.
@@ -32,32 +40,80 @@ impl Load {
         self.shed.len()
     }
 
-    /// Whether a connection of this worker is to move; claims one of those to hand over.
-    #[inline]
-    pub(super) fn is_to_move(&self, worker: usize) -> bool {
-        if worker >= self.active() {
-            return true;
+    /// Lets `active` workers serve, given how many connections each has, unless somebody has said
+    /// how many. Whether it does.
+    pub(super) fn follow(&self, active: usize, connections: &[u64]) -> bool {
+        let held = self.held.lock();
+        if !*held {
+            self.set_active(active, connections);
         }
-        let shed = &self.shed[worker];
-        shed.load(Ordering::Relaxed) > 0
-            && shed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
+        !*held
     }
 
-    /// Lets `active` workers serve, given how many connections each has.
-    pub fn set_active(&self, active: usize, connections: &[u64]) {
+    /// The same by order of an administrator, until [`Load::release`].
+    pub(super) fn hold(&self, active: usize, connections: &[u64]) {
+        let mut held = self.held.lock();
+        *held = true;
+        self.set_active(active, connections);
+    }
+
+    /// Ends that: the number follows the load again, or all serve if it never does.
+    pub(super) fn release(&self, connections: &[u64]) {
+        let mut held = self.held.lock();
+        *held = false;
+        if !self.elastic {
+            self.set_active(self.workers(), connections);
+        }
+    }
+
+    /// Whether this worker hands connections over.
+    #[inline]
+    pub(super) fn is_moving(&self, worker: usize) -> bool {
+        worker >= self.active() || self.shed[worker].load(Ordering::Relaxed) > 0
+    }
+
+    /// Where a connection of this worker goes that may move now, given how many each has; counts
+    /// it among those to hand over. `None`: it stays.
+    pub(super) fn destination(
+        &self,
+        worker: usize,
+        connections: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
+        // First what to shed, then who is there to take it: the other way round as it is set.
+        let shed = &self.shed[worker];
+        let left = shed.load(Ordering::Acquire);
+        let active = self.active();
+        let to = lightest(active, &connections);
+        if worker >= active {
+            return Some(to);
+        }
+        // As even as it gets: others came or went meanwhile.
+        let even = connections(to) + 1 >= connections(worker);
+        let after = if even { 0 } else { left.saturating_sub(1) };
+        // Fails if the number of workers changes at this moment: then a later turn sees to it.
+        let counted = shed.compare_exchange(left, after, Ordering::Relaxed, Ordering::Relaxed);
+        (left > 0 && !even && counted.is_ok()).then_some(to)
+    }
+
+    fn set_active(&self, active: usize, connections: &[u64]) {
         let active = active.clamp(1, self.workers());
-        let fair = connections.iter().sum::<u64>() / active as u64;
+        let fair = connections.iter().sum::<u64>().div_ceil(active as u64);
+        // Before there is something to shed there has to be somewhere to go.
+        self.active.store(active, Ordering::Relaxed);
         for (shed, have) in self.shed.iter().zip(connections) {
             let over = have.saturating_sub(fair).min(u64::from(u32::MAX)) as u32;
-            shed.store(over, Ordering::Relaxed);
+            shed.store(over, Ordering::Release);
         }
-        self.active.store(active, Ordering::Relaxed);
     }
 
     /// The active worker with the fewest connections.
     pub(super) fn lightest(&self, connections: impl Fn(usize) -> u64) -> usize {
-        (0..self.active()).min_by_key(|&w| connections(w)).unwrap_or(0)
+        lightest(self.active(), connections)
     }
+}
+
+fn lightest(active: usize, connections: impl Fn(usize) -> u64) -> usize {
+    (0..active).min_by_key(|&w| connections(w)).unwrap_or(0)
 }
 
 /// What happened since the last look, in cores: 1.0 is one core all the time.
@@ -170,14 +226,59 @@ mod tests {
         assert_eq!(run(&mut Elastic::default(), demand, 3, 8), 2);
     }
 
+    /// Lets connections of a worker move while they may. How many did.
+    fn move_from(load: &Load, worker: usize, have: &mut [u64]) -> usize {
+        let mut moved = 0;
+        while let Some(to) = load.destination(worker, |w| have[w]) {
+            have[worker] -= 1;
+            have[to] += 1;
+            moved += 1;
+            if have[worker] == 0 {
+                break;
+            }
+        }
+        moved
+    }
+
     #[test]
     fn sheds_what_is_above_an_even_share() {
-        let load = Load::new(2, 1);
+        let (load, mut have) = (Load::new(4, true), [10, 0, 0, 0]);
+        load.set_active(2, &have);
+        assert!(load.is_moving(0) && !load.is_moving(1));
+        assert_eq!((move_from(&load, 0, &mut have), have), (5, [5, 5, 0, 0]));
+        assert!(!load.is_moving(0));
+        load.set_active(4, &have);
+        move_from(&load, 0, &mut have);
+        move_from(&load, 1, &mut have);
+        assert_eq!(have.iter().max(), Some(&3));
+        load.set_active(1, &have);
+        assert!(!load.is_moving(0) && (1..4).all(|worker| load.is_moving(worker)));
+        let moved: usize = (1..4).map(|worker| move_from(&load, worker, &mut have)).sum();
+        assert_eq!((moved, have), (7, [10, 0, 0, 0]));
+    }
+
+    #[test]
+    fn moves_nothing_that_makes_it_no_more_even() {
+        let load = Load::new(2, true);
+        load.set_active(2, &[1, 0]);
+        assert!(!load.is_moving(0));
         load.set_active(2, &[10, 0]);
-        assert_eq!((0..20).filter(|_| load.is_to_move(0)).count(), 5);
-        assert!(!load.is_to_move(1));
-        load.set_active(1, &[5, 5]);
-        assert!(load.is_to_move(1) && !load.is_to_move(0));
-        assert_eq!(load.lightest(|w| [3, 0][w]), 0);
+        assert_eq!(load.destination(0, |w| [6, 5][w]), None);
+        assert!(!load.is_moving(0));
+    }
+
+    #[test]
+    fn what_is_set_by_hand_stays() {
+        let load = Load::new(4, true);
+        assert!(load.follow(2, &[0; 4]));
+        load.hold(3, &[0; 4]);
+        assert!(!load.follow(1, &[0; 4]));
+        assert_eq!(load.active(), 3);
+        load.release(&[0; 4]);
+        assert!(load.follow(1, &[0; 4]));
+        let fixed = Load::new(4, false);
+        fixed.hold(1, &[0; 4]);
+        fixed.release(&[0; 4]);
+        assert_eq!(fixed.active(), 4);
     }
 }

@@ -55,7 +55,7 @@ pub struct Shared {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Who is connected.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// Settings, pauses and end.
     pub notice: Notice,
     /// Slow commands.
@@ -64,6 +64,34 @@ pub struct Shared {
     pub load: Load,
     /// Where they take connections from each other.
     pub inboxes: Inboxes,
+}
+
+impl Shared {
+    /// Connections of a worker, with those on their way to it: many may move before it wakes up.
+    fn connections(&self, worker: usize) -> u64 {
+        let waiting = self.inboxes.waiting(worker) as u64;
+        self.metrics.worker(worker).connections_open.get() + waiting
+    }
+
+    fn all_connections(&self) -> Vec<u64> {
+        (0..self.load.workers()).map(|worker| self.connections(worker)).collect()
+    }
+
+    /// Lets so many workers serve, as the load asks for; connections move with their next commands.
+    /// Whether it does: not if an administrator has said how many.
+    pub fn follow_load(&self, active: usize) -> bool {
+        self.load.follow(active, &self.all_connections())
+    }
+
+    /// Lets so many workers serve by order of an administrator: the number stays.
+    pub fn hold_workers(&self, active: usize) {
+        self.load.hold(active, &self.all_connections());
+    }
+
+    /// Ends that.
+    pub fn release_workers(&self) {
+        self.load.release(&self.all_connections());
+    }
 }
 
 /// What one worker needs to run.
@@ -119,6 +147,8 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
         let WorkerOptions { index, shared, sessions, listener, thread, mut ending } = options;
         // SAFETY: only asks for a number. Nobody listens when the node failed to start.
         let _ = thread.send((index, unsafe { libc::gettid() }));
+        // Who waits for all numbers must not wait for one that will not come.
+        drop(thread);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let desk = RefCell::new(Desk {
             read: vec![0; limits::READ_BYTES].into(),

@@ -1,5 +1,7 @@
 //! The life of a connection between its turns: waiting, and the ways it ends. Cold.
 
+use super::Worker;
+use super::clients::Client;
 use super::connection::{Connection, Turn};
 use super::session::Answer;
 use super::slowlog::SlowEntry;
@@ -9,6 +11,8 @@ use crate::limits;
 use crate::resp::ProtocolError;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,20 +63,20 @@ impl Connection {
         let (_, until) = notice.pause_at(now);
         let longest = Duration::from_nanos(until.saturating_sub(now));
         let word = self.peer.word;
-        self.set_waiting(true);
+        let waiting = Waiting::new(self);
         tokio::select! {
             () = notice.changed(word, longest) => {}
             // What waits for the client goes on being sent.
             _ = flush(self) => notice.changed(word, longest).await,
         }
-        self.set_waiting(false);
+        drop(waiting);
     }
 
     /// Waits, then answers OK. Whether the connection is still there.
     async fn sleep(&mut self, time: Duration) -> bool {
-        self.set_waiting(true);
+        let waiting = Waiting::new(self);
         tokio::time::sleep(time).await;
-        self.set_waiting(false);
+        drop(waiting);
         let worker = self.worker.clone();
         if time.as_nanos() > u128::from(self.peer.settings.slow_nanos) {
             let client = self.client();
@@ -91,12 +95,6 @@ impl Connection {
         }
         self.wake();
         self.answer(|out| out.simple("OK")).is_ok()
-    }
-
-    fn set_waiting(&self, waiting: bool) {
-        self.client().set_waiting(waiting);
-        let blocked = &self.metrics().connections_blocked;
-        if waiting { blocked.add(1) } else { blocked.sub(1) }
     }
 
     /// Writes one answer behind all others.
@@ -148,6 +146,27 @@ impl Connection {
             let (id, peer) = (client.id, client.peer);
             tracing::warn!(id, %peer, more, "closing a connection: {reason}");
         }
+    }
+}
+
+/// Counts a connection among those that wait, until this is dropped: it may be ended meanwhile.
+struct Waiting {
+    worker: Rc<Worker>,
+    client: Arc<Client>,
+}
+
+impl Waiting {
+    fn new(connection: &Connection) -> Waiting {
+        connection.client().set_waiting(true);
+        connection.metrics().connections_blocked.add(1);
+        Waiting { worker: connection.worker.clone(), client: connection.client().clone() }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.client.set_waiting(false);
+        self.worker.metrics().connections_blocked.sub(1);
     }
 }
 

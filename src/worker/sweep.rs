@@ -61,6 +61,7 @@ mod tests {
     use crate::config::Config;
     use crate::worker::clients::{Clients, Opening};
     use crate::worker::notice::Settings;
+    use std::sync::Arc;
     use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
@@ -72,8 +73,9 @@ mod tests {
         let addr = "127.0.0.1:1".parse().expect("an address");
         let opening =
             Opening { peer: addr, local: addr, fd: 3, worker: 0, nanos: 0, authenticated: false };
-        let client = Clients::new(1).open(opening, 1).expect("room");
-        let late = |seconds: u64| overdue(&client, &settings, seconds * SECOND).is_some();
+        let entry = Arc::new(Clients::new(1)).open(opening, 1).expect("room");
+        let client = entry.client();
+        let late = |seconds: u64| overdue(client, &settings, seconds * SECOND).is_some();
         assert!(!late(10) && late(11), "authentication");
         client.set_authenticated(true);
         assert!(!late(300) && late(301), "idle");
