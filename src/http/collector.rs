@@ -31,6 +31,8 @@ pub(super) struct Scrape {
     pub(super) memory_peak_bytes: u64,
     /// What the kernel says.
     pub(super) process: Process,
+    /// Worker threads.
+    pub(super) workers: usize,
     /// Whether clients should come.
     pub(super) ready: bool,
 }
@@ -57,6 +59,7 @@ impl NodeCollector {
             shards,
             memory_peak_bytes: self.state.metrics.memory_peak(used_bytes),
             process: Process::now(),
+            workers: self.state.metrics.worker_count(),
             ready: self.state.ready.load(Ordering::Acquire),
         }
     }
@@ -102,6 +105,9 @@ fn node(out: &mut Families, scrape: &Scrape) {
     out.gauge("ready", "Whether clients should come.", f64::from(u8::from(scrape.ready)));
     out.gauge("loading", "Whether data is being loaded.", f64::from(u8::from(facts.loading)));
     out.gauge("shards", "Shards of this node.", scrape.shards.len() as f64);
+    let active = facts.workers_active as f64;
+    out.gauge("workers", "Worker threads.", scrape.workers as f64);
+    out.gauge("workers_active", "Workers that serve connections now.", active);
     out.gauge("slowlog_length", "Commands in the slow log.", facts.slowlog_len as f64);
     let upkeep = scrape.counted.totals.upkeep_steps as f64;
     out.counter("upkeep_steps_total", "Bounded steps of upkeep done.", upkeep);
@@ -115,6 +121,8 @@ fn connections(out: &mut Families, scrape: &Scrape) {
     out.gauge("connections_max", "Most connections allowed.", scrape.facts.max_clients as f64);
     let accepted = totals.connections_accepted as f64;
     out.counter("connections_accepted_total", "Connections accepted.", accepted);
+    let moved = totals.connections_moved as f64;
+    out.counter("connections_moved_total", "Connections that changed their worker.", moved);
     let closed = [
         ("too_many", totals.connections_rejected),
         ("timeout", totals.connections_timed_out),

@@ -36,6 +36,8 @@ pub struct NodeFacts {
     pub max_items: u64,
     /// The eviction policy, by name.
     pub policy: &'static str,
+    /// How many workers serve connections now.
+    pub workers_active: u64,
     /// Most connections.
     pub max_clients: u64,
     /// Whether data is still being loaded.

@@ -212,7 +212,7 @@ fn line(client: &Client, now: u64) -> String {
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 \
          ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
          obl=0 oll={} omem={output} tot-mem={} events={} cmd={} user=default redir=-1 resp={} \
-         lib-name={} lib-ver={}",
+         lib-name={} lib-ver={} io-thread={}",
         client.id,
         client.peer,
         client.local,
@@ -227,6 +227,7 @@ fn line(client: &Client, now: u64) -> String {
         client.protocol.get(),
         text(&names.library),
         text(&names.library_version),
+        client.worker(),
     );
     line
 }

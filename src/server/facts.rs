@@ -65,6 +65,7 @@ impl Server {
             max_memory_bytes: config.memory.max_bytes().unwrap_or(0),
             max_items: config.memory.items_bound().unwrap_or(0),
             policy: config.memory.policy_in_force().name(),
+            workers_active: self.shared.load.active() as u64,
             max_clients: config.server.max_clients as u64,
             loading: false,
             cluster_enabled: false,

@@ -144,6 +144,7 @@ fn server(text: &mut Text, input: &InfoInput<'_>) {
     text.field("executable", &facts.executable);
     text.field("config_file", &facts.config_file);
     text.fixed("io_threads_active:0");
+    text.field("workers_active", facts.workers_active);
 }
 
 fn clients(text: &mut Text, input: &InfoInput<'_>) {

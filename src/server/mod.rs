@@ -79,7 +79,7 @@ impl Sessions for Server {
             ("acl" | "module" | "function" | "cluster", _) => {
                 probes::run(name, call.args.from(2), out);
             }
-            ("debug", _) => return debug::run(call.args.from(1), out),
+            ("debug", _) => return self.debug(call.args.from(1), out),
             ("shutdown", _) => return self.shutdown(call.args.from(1), session, out),
             ("ping" | "echo" | "hello" | "auth" | "quit" | "reset" | "select", _) => {
                 return self.handshake(call, session, out);

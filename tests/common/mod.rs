@@ -26,6 +26,15 @@ impl Deadline {
     }
 }
 
+/// Asks until the answer is yes.
+pub fn eventually(what: &str, mut ask: impl FnMut() -> bool) {
+    let until = Deadline::new();
+    while !ask() {
+        assert!(!until.left().is_zero(), "never: {what}");
+        thread::yield_now();
+    }
+}
+
 /// A running node; ends with the test.
 pub struct Node {
     child: Child,
@@ -121,12 +130,8 @@ impl Node {
 
     /// Asks until the answer is as it should be.
     pub fn until(&self, what: &str, mut ask: impl FnMut(&mut Client) -> bool) {
-        let until = Deadline::new();
         let mut client = self.connect();
-        while !ask(&mut client) {
-            assert!(!until.left().is_zero(), "never: {what}");
-            thread::yield_now();
-        }
+        eventually(what, || ask(&mut client));
     }
 }
 
