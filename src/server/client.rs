@@ -212,7 +212,7 @@ fn line(client: &Client, now: u64) -> String {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 \
          ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
-         obl=0 oll={} omem={output} tot-mem={} events={} cmd={} user={} redir=-1 resp={} \
+         obl=0 oll={} omem={output} tot-mem={} events={} cmd={} user=default redir=-1 resp={} \
          lib-name={} lib-ver={}",
         client.id,
         client.peer,
@@ -225,7 +225,6 @@ fn line(client: &Client, now: u64) -> String {
         query + output + size_of::<Client>() as u64,
         if output > 0 { "rw" } else { "r" },
         client.last_command().map_or("NULL", |id| crate::command::spec::by_id(id).name),
-        "default",
         client.protocol.get(),
         text(&names.library),
         text(&names.library_version),

@@ -132,12 +132,15 @@ pub(super) struct Opening {
     pub(super) authenticated: bool,
 }
 
+/// The connections of a worker: ids grow, so they are in the order they came.
+type ById = BTreeMap<u64, Arc<Client>>;
+
 /// All connections, by worker.
 #[derive(Debug)]
 pub struct Clients {
     last_id: AtomicU64,
     count: AtomicUsize,
-    by_worker: Box<[Mutex<BTreeMap<u64, Arc<Client>>>]>,
+    by_worker: Box<[Mutex<ById>]>,
 }
 
 impl Clients {
