@@ -186,7 +186,8 @@ fn start_workers(
     listeners.into_iter().enumerate().map(start).collect()
 }
 
-/// Waits until the node is to end, sampling rates and dividing memory between shards meanwhile. Tells a worker that ended by itself.
+/// Waits until the node is to end; samples rates and divides memory between shards meanwhile.
+/// Tells a worker that ended by itself.
 async fn watch_over(
     shared: &Shared,
     ending: &mut watch::Receiver<bool>,

@@ -18,13 +18,15 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_secs(60);
 /// What a line begins with that is typed into a running program.
 const PROMPTS: [&str; 2] = ["127.0.0.1:7001> ", ">>> "];
-/// Programs of the page that are not on every machine, with a command that succeeds where they are.
-const CLIENTS: [(&str, &str); 5] = [
-    ("redis-cli", "redis-cli --version"),
-    ("redis-benchmark", "redis-benchmark --version"),
-    ("python3", "python3 -c 'import redis'"),
-    ("nc", "command -v nc"),
-    ("curl", "curl --version"),
+/// What is not on every machine: a word of the page that needs it, its name, and a command that
+/// succeeds where it is.
+const CLIENTS: [(&str, &str, &str); 6] = [
+    ("redis-cli", "redis-cli", "redis-cli --version"),
+    ("redis-benchmark", "redis-benchmark", "redis-benchmark --version"),
+    ("python3", "python3", "python3 --version"),
+    ("redis", "redis-py", "python3 -c 'import redis'"),
+    ("nc", "nc", "command -v nc"),
+    ("curl", "curl", "curl --version"),
 ];
 
 #[test]
@@ -35,12 +37,13 @@ fn the_tutorial_works_as_printed() {
     let node = Node::start();
     let mut wrong = String::new();
     for step in steps {
-        let words: Vec<&str> = step.command.split_whitespace().collect();
-        let missing = CLIENTS.iter().find(|(client, probe)| {
-            words.contains(client) && !node.shell(probe).output().unwrap().status.success()
+        let typed = step.input.iter().chain([&step.command]);
+        let words: Vec<&str> = typed.flat_map(|line| line.split_whitespace()).collect();
+        let missing = CLIENTS.iter().find(|(word, _, probe)| {
+            words.contains(word) && !node.shell(probe).output().unwrap().status.success()
         });
         match missing {
-            Some((client, _)) => say(&format!("line {} not run: no {client}", step.line)),
+            Some((_, client, _)) => say(&format!("line {} not run: no {client}", step.line)),
             None => wrong.extend(node.check(&step).err()),
         }
     }

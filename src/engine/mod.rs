@@ -213,6 +213,18 @@ impl Shard {
         execute::execute(&mut self.store, key, op, now, out);
     }
 
+    /// First round of a prefetch: the line of the index where a key stands.
+    #[inline]
+    pub fn prefetch_slot(&self, key: &Key<'_>) {
+        self.store.prefetch_slot(key);
+    }
+
+    /// Second round: the item, where the first has found it.
+    #[inline]
+    pub fn prefetch_item(&self, key: &Key<'_>) {
+        self.store.prefetch_item(key);
+    }
+
     /// Its items.
     pub fn store(&mut self) -> &mut Store {
         &mut self.store

@@ -48,7 +48,8 @@ fn protocol(kind: &[u8], out: &mut Answer<'_>) {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => out.bulk(b"Hello World"),
         b"integer" => out.integer(12345),
-        b"double" => out.double(3.141),
+        // Not pi, but what Redis answers.
+        b"double" => out.double(3141.0 / 1000.0),
         b"null" => out.null(),
         b"array" => {
             out.array(3);

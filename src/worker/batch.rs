@@ -205,7 +205,7 @@ fn run_batch(
 
 /// The memory of plans for the next batch. Collecting nothing in place keeps it.
 #[inline]
-#[allow(clippy::unnecessary_filter_map, reason = "a filter would keep the old lifetime")]
+#[expect(clippy::unnecessary_filter_map, reason = "a filter could not change the lifetime")]
 fn recycled<'a>(mut plans: Vec<Plan<'_>>) -> Vec<Plan<'a>> {
     plans.clear();
     plans.into_iter().filter_map(|_| None).collect()

@@ -132,7 +132,6 @@ pub(super) struct Opening {
     pub(super) authenticated: bool,
 }
 
-/// The connections of a worker: ids grow, so they are in the order they came.
 type ById = BTreeMap<u64, Arc<Client>>;
 
 /// All connections, by worker.
