@@ -262,7 +262,10 @@ proptest! {
         let engine = Engine::new(&options);
         let do_it = |line: String| run(&engine, &engine_ops::words(&line), Time(START_MS));
         // One tag for half of them: some groups are crowded, most are empty.
-        let name = |i: usize| if i.is_multiple_of(2) { format!("stay{i}") } else { format!("{{x}}{i}") };
+        let name = |i: usize| match i % 2 {
+            0 => format!("stay{i}"),
+            _ => format!("{{x}}{i}"),
+        };
         (0..stay).for_each(|i| drop(do_it(format!("set {} 1", name(i)))));
         let (mut cursor, mut seen) = (b"0".to_vec(), Vec::new());
         let mut churn = churn.chunks(7).cycle();

@@ -43,7 +43,6 @@ pub(super) fn run(args: Args<'_>, out: &mut Answer<'_>) -> After {
 }
 
 /// One value of each type, as Redis gives it.
-#[allow(clippy::approx_constant, reason = "Redis's own digits")]
 fn protocol(kind: &[u8], out: &mut Answer<'_>) {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => out.bulk(b"Hello World"),
