@@ -116,6 +116,8 @@ pub const DESCRIPTORS_RESERVED: usize = 64;
 pub const AUTH_FAILURES_PER_SECOND_MAX: u32 = 10;
 /// Addresses whose wrong passwords are counted.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest name of a client or of its library.
+pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Longest DEBUG SLEEP.
 pub const DEBUG_SLEEP_SECONDS_MAX: f64 = 3600.0;
 /// Bytes read on without looking when a connection is closed.
@@ -199,3 +201,31 @@ const _: () = assert!(SHARD_LATENCY_GROUPING < HISTOGRAM_NANOS_BITS);
 const _: () = assert!(HTTP_HEAD_MS_MAX < HTTP_CONNECTION_MS_MAX);
 // What hyper asks for at least.
 const _: () = assert!(HTTP_HEAD_BYTES_MAX >= 8 * 1024);
+// How many workers serve (`worker::load`).
+
+/// How often it is looked at, in milliseconds.
+pub const LOAD_TICK_MS: u64 = 100;
+/// Workers that use this share of a core each are saturated.
+pub const LOAD_SATURATED: f64 = 0.85;
+/// Idle cores without which no further worker is taken.
+pub const LOAD_IDLE_MIN: f64 = 0.75;
+/// One worker less must not be busier than this share of a core each.
+pub const LOAD_SPARE: f64 = 0.55;
+/// The machine is crowded with fewer idle cores than this …
+pub const LOAD_CROWDED_IDLE: f64 = 0.15;
+/// … and workers that wait this share of the time for a core.
+pub const LOAD_CROWDED_DELAY: f64 = 0.20;
+/// Looks in a row that take another worker.
+pub const LOAD_GROW_TICKS: u32 = 3;
+/// Looks in a row that give one up because the rest would do.
+pub const LOAD_SHRINK_TICKS: u32 = 20;
+/// Looks in a row that give one up because the machine is crowded.
+pub const LOAD_CROWDED_TICKS: u32 = 5;
+/// Looks to wait before growing again after that, at first and at most.
+pub const LOAD_HOLD_MIN: u32 = 50;
+/// See [`LOAD_HOLD_MIN`].
+pub const LOAD_HOLD_MAX: u32 = 600;
+/// Connections on their way to another worker.
+pub const NEWCOMERS_MAX: usize = 1024;
+
+const _: () = assert!(LOAD_SPARE < LOAD_SATURATED && LOAD_CROWDED_IDLE < LOAD_IDLE_MIN);

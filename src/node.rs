@@ -10,15 +10,19 @@ use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
 use crate::security;
 use crate::server::{Identity, Server};
-use crate::worker::{self, Clients, Notice, Settings, Shared, Slowlog, WorkerOptions};
+use crate::worker::{
+    self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
+    WorkerOptions,
+};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Why a node did not start, or ended otherwise than it should.
@@ -67,17 +71,28 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let address =
         listeners.first().map_or(Ok(SocketAddr::new(listening.bind, 0)), |l| l.local_addr())?;
 
+    // Signals are ours before anybody can know that the node is there.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _context = runtime.enter();
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
+    };
     let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
     let http = start_http(&config, &shared, &server, &ready)?;
-    let threads = start_workers(listeners, &shared, &server, &ending)?;
+    let (thread, numbers) = mpsc::channel();
+    let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;
+    drop(thread);
+    let mut numbers: Vec<_> = numbers.iter().take(threads.len()).collect();
+    numbers.sort_unstable();
+    let numbers = numbers.into_iter().map(|(_, number)| number).collect();
+    let meter = config.server.elastic.then(|| DemandMeter::new(numbers));
     announce(&config, address, http.as_ref(), workers);
     ready.store(true, Ordering::Release);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let lost = runtime.block_on(watch_over(&shared, &mut ending, &threads))?;
+    let lost = runtime.block_on(watch_over(signals, &shared, &mut ending, &threads, meter));
     ready.store(false, Ordering::Release);
     server.end();
     let crashed = threads.into_iter().position(|thread| !matches!(thread.join(), Ok(Ok(()))));
@@ -135,6 +150,8 @@ fn share(config: &Config, workers: usize) -> Shared {
         clients: Clients::new(workers),
         notice: Notice::new(Settings::of(config)),
         slowlog: Slowlog::new(config.slowlog.max_len),
+        load: Load::new(workers, if config.server.elastic { 1 } else { workers }),
+        inboxes: Inboxes::new(workers),
     }
 }
 
@@ -171,6 +188,7 @@ fn start_workers(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     ending: &watch::Receiver<bool>,
+    thread: &mpsc::Sender<(usize, libc::pid_t)>,
 ) -> io::Result<Vec<Thread>> {
     let start = |(index, listener)| {
         let options = WorkerOptions {
@@ -178,6 +196,7 @@ fn start_workers(
             shared: shared.clone(),
             sessions: server.clone(),
             listener,
+            thread: thread.clone(),
             ending: ending.clone(),
         };
         let name = format!("worker-{index}");
@@ -189,16 +208,20 @@ fn start_workers(
 /// Waits until the node is to end; samples rates and divides memory between shards meanwhile.
 /// Tells a worker that ended by itself.
 async fn watch_over(
+    [mut terminate, mut interrupt]: [Signal; 2],
     shared: &Shared,
     ending: &mut watch::Receiver<bool>,
     threads: &[Thread],
-) -> io::Result<Option<usize>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    mut meter: Option<DemandMeter>,
+) -> Option<usize> {
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
+    let mut elastic = Elastic::default();
+    let mut load = tokio::time::interval(Duration::from_millis(limits::LOAD_TICK_MS));
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
     loop {
         tokio::select! {
+            // In this order: workers that were told to end have not ended by themselves.
+            biased;
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             // An error means that nobody is left who could end the node.
@@ -206,7 +229,13 @@ async fn watch_over(
             _ = ticks.tick() => {
                 shared.metrics.sample(clock::monotonic_nanos());
                 if let Some(index) = threads.iter().position(JoinHandle::is_finished) {
-                    return Ok(Some(index));
+                    return Some(index);
+                }
+                continue;
+            }
+            _ = load.tick(), if meter.is_some() => {
+                if let Some(meter) = &mut meter {
+                    weigh(shared, meter, &mut elastic);
                 }
                 continue;
             }
@@ -215,7 +244,20 @@ async fn watch_over(
                 continue;
             }
         }
-        return Ok(None);
+        return None;
+    }
+}
+
+/// Lets more or fewer workers serve, as the load asks for.
+fn weigh(shared: &Shared, meter: &mut DemandMeter, elastic: &mut Elastic) {
+    let active = shared.load.active();
+    let Some(demand) = meter.look(clock::monotonic_nanos(), active) else { return };
+    let next = elastic.decide(demand, active, shared.load.workers());
+    if next != active {
+        let workers = 0..shared.load.workers();
+        let open = |w| shared.metrics.worker(w).connections_open.get();
+        shared.load.set_active(next, &workers.map(open).collect::<Vec<_>>());
+        tracing::debug!(active = next, ?demand, "another number of workers serves");
     }
 }
 

@@ -109,6 +109,7 @@ pub static KEYS: &[Key] = &[
     key!(server.workers, AtStart, Number, 0..=limits::WORKERS_MAX as u64),
     key!(server.tokens, AtStart, Secrets, ()),
     key!(server.protected, AtStart, Flag, ()),
+    key!(server.elastic, AtStart, Flag, ()),
     key!(server.max_clients, Live, Number, 1..=limits::CLIENTS_MAX as u64),
     key!(server.idle_timeout, Live, Time, ()),
     key!(server.partial_timeout, Live, Time, ()),

@@ -67,6 +67,8 @@ pub struct Server {
     pub tokens: Vec<Secret>,
     /// Whether an address other than loopback needs tokens.
     pub protected: bool,
+    /// Only as many workers serve as the load needs.
+    pub elastic: bool,
     /// Most connections at a time.
     pub max_clients: usize,
     /// How long a connection may say nothing; zero: for ever.
@@ -105,6 +107,7 @@ impl Default for Server {
             workers: 0,
             tokens: Vec::new(),
             protected: true,
+            elastic: true,
             max_clients: 10_000,
             idle_timeout: Duration::ZERO,
             partial_timeout: Duration::from_secs(30),

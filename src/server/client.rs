@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::client_filter::{self, Filter};
-use super::handshake::{NAME_CHARACTERS, is_plain};
+use super::handshake::{CLIENT_NAMES, name_error};
 use crate::clock;
 use crate::command::Args;
 use crate::command::parse::number;
@@ -114,8 +114,8 @@ fn id(client: &Client) -> i64 {
 }
 
 fn set_name(name: &[u8], session: &Session, out: &mut Answer<'_>) {
-    if !is_plain(name) {
-        return out.error(NAME_CHARACTERS);
+    if let Some(error) = name_error(CLIENT_NAMES, name) {
+        return out.error(&error);
     }
     session.client.names.lock().name = name.to_vec();
     out.simple("OK");
@@ -132,9 +132,8 @@ fn set_info(args: Args<'_>, session: &Session, out: &mut Answer<'_>) {
         let option = String::from_utf8_lossy(option);
         return out.error(&format!("ERR Unrecognized option '{option}'"));
     };
-    if !is_plain(value) {
-        return out
-            .error(&format!("ERR {name} cannot contain spaces, newlines or special characters."));
+    if let Some(error) = name_error(name, value) {
+        return out.error(&error);
     }
     *field = value.to_vec();
     out.simple("OK");

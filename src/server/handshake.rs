@@ -215,8 +215,8 @@ impl<'a> Hello<'a> {
                 i += 3;
             } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
                 let name = args.get(i + 1);
-                if !is_plain(name) {
-                    return Err(NAME_CHARACTERS.into());
+                if let Some(error) = name_error(CLIENT_NAMES, name) {
+                    return Err(error);
                 }
                 hello.name = Some(name);
                 i += 2;
@@ -229,14 +229,18 @@ impl<'a> Hello<'a> {
     }
 }
 
-/// What is wrong with a client's name.
-pub(super) const NAME_CHARACTERS: &str =
-    "ERR Client names cannot contain spaces, newlines or special characters.";
-
-/// Whether a name is made of what CLIENT LIST can show.
-pub(super) fn is_plain(name: &[u8]) -> bool {
-    name.iter().all(|b| (b'!'..=b'~').contains(b))
+/// What is wrong with a client's name, or with what it says about its library: `what` says which.
+pub(super) fn name_error(what: &str, name: &[u8]) -> Option<String> {
+    let bytes_max = limits::CLIENT_NAME_BYTES_MAX;
+    if name.len() > bytes_max {
+        return Some(format!("ERR {what} cannot be longer than {bytes_max} bytes."));
+    }
+    let plain = name.iter().all(|b| (b'!'..=b'~').contains(b));
+    (!plain).then(|| format!("ERR {what} cannot contain spaces, newlines or special characters."))
 }
+
+/// How errors call the name of a client.
+pub(super) const CLIENT_NAMES: &str = "Client names";
 
 fn select(index: &[u8], out: &mut Answer<'_>) {
     match number::integer(index) {

@@ -3,6 +3,8 @@
 use super::Worker;
 use super::clients::Opening;
 use super::connection::Connection;
+use super::handover::Newcomer;
+use super::session::Session;
 use crate::clock;
 use crate::limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -32,7 +34,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 pub(super) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(&worker, stream, peer),
+            Ok((stream, peer)) => place(&worker, stream, peer),
             Err(error) => {
                 if let Some(more) = worker.quiet.pass(clock::monotonic_nanos()) {
                     tracing::warn!(%error, more, "cannot accept a connection");
@@ -44,8 +46,27 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener
     }
 }
 
+/// Serves a client here, or on another worker if this one is to rest.
+fn place(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let shared = &worker.shared;
+    if worker.index < shared.load.active() {
+        return admit(worker, stream, peer);
+    }
+    let to = shared.load.lightest(|w| shared.metrics.worker(w).connections_open.get());
+    let Ok(stream) = stream.into_std() else { return };
+    match shared.inboxes.send(to, Newcomer::Accepted(stream, peer)) {
+        Ok(()) => {}
+        Err(Newcomer::Accepted(stream, peer)) => {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                admit(worker, stream, peer);
+            }
+        }
+        Err(Newcomer::Moved(..)) => unreachable!("it was given what was sent"),
+    }
+}
+
 /// Lets one client in, or turns it away.
-fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let settings = worker.shared.notice.settings();
     let metrics = worker.metrics();
     let Ok(local) = stream.local_addr() else { return };
@@ -72,7 +93,8 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         let keepalive = TcpKeepalive::new().with_time(settings.keepalive);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
-    let connection = Connection::new(stream, worker.clone(), client.clone());
+    let session = Session::new(client.clone());
+    let connection = Connection::new(stream, worker.clone(), session);
     let task = tokio::task::spawn_local(connection.serve());
     client.set_abort(task.abort_handle());
 }

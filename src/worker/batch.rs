@@ -70,6 +70,7 @@ pub(super) fn process(
     out: &mut Output,
 ) -> Processed {
     let began = clock::monotonic_nanos();
+    peer.session.client.heard_nanos.set(began);
     let mut batch_began = began;
     let mut at = 0;
     if let Some(stop) = resume(worker, tools, peer, out) {

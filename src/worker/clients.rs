@@ -7,8 +7,8 @@ use crate::limits;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use tokio::task::AbortHandle;
 
 /// A connection as others see it. Its own worker writes, everybody reads.
@@ -23,7 +23,7 @@ pub struct Client {
     /// Number of the socket.
     pub fd: i32,
     /// The worker it lives on.
-    pub worker: usize,
+    worker: AtomicUsize,
     /// Monotonic nanoseconds when it connected.
     pub opened_nanos: u64,
     /// What it says about itself.
@@ -44,7 +44,8 @@ pub struct Client {
     waiting: AtomicBool,
     no_evict: AtomicBool,
     no_touch: AtomicBool,
-    abort: OnceLock<AbortHandle>,
+    ended: AtomicBool,
+    abort: Mutex<Option<AbortHandle>>,
 }
 
 /// A number that one thread writes and all may read.
@@ -110,14 +111,19 @@ impl Client {
 
     /// Ends the connection from outside, whatever it is doing.
     pub fn abort(&self) {
-        if let Some(handle) = self.abort.get() {
+        self.ended.store(true, Ordering::Release);
+        if let Some(handle) = &*self.abort.lock() {
             handle.abort();
         }
     }
 
     /// Sets what [`Client::abort`] ends.
     pub(super) fn set_abort(&self, handle: AbortHandle) {
-        let _ = self.abort.set(handle);
+        let mut abort = self.abort.lock();
+        if self.ended.load(Ordering::Acquire) {
+            handle.abort();
+        }
+        *abort = Some(handle);
     }
 }
 
@@ -198,7 +204,7 @@ impl Clients {
             peer: opening.peer,
             local: opening.local,
             fd: opening.fd,
-            worker: opening.worker,
+            worker: AtomicUsize::new(opening.worker),
             opened_nanos: opening.nanos,
             names: Mutex::default(),
             heard_nanos: Meter::default(),
@@ -211,7 +217,8 @@ impl Clients {
             waiting: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            abort: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            abort: Mutex::default(),
         });
         client.heard_nanos.set(opening.nanos);
         client.protocol.set(2);
@@ -219,9 +226,30 @@ impl Clients {
         Some(client)
     }
 
+    /// Notes that a client lives on another worker now.
+    pub(super) fn transfer(&self, client: &Arc<Client>, to: usize) {
+        let from = client.worker.swap(to, Ordering::Relaxed);
+        if from == to {
+            return;
+        }
+        let (low, high) = (from.min(to), from.max(to));
+        // Both at once, in ascending order: nobody sees it twice or not at all.
+        let mut low_clients = self.by_worker[low].lock();
+        let mut high_clients = self.by_worker[high].lock();
+        let (old, new) = if from < to {
+            (&mut low_clients, &mut high_clients)
+        } else {
+            (&mut high_clients, &mut low_clients)
+        };
+        if let Some(known) = old.remove(&client.id) {
+            new.insert(client.id, known);
+        }
+    }
+
     /// Forgets a client that is gone.
     pub(super) fn close(&self, client: &Client) {
-        if self.by_worker[client.worker].lock().remove(&client.id).is_some() {
+        let worker = client.worker.load(Ordering::Relaxed);
+        if self.by_worker[worker].lock().remove(&client.id).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -4,6 +4,7 @@
 use super::batch::{Processed, Stop, process};
 use super::big::Big;
 use super::clients::Client;
+use super::handover;
 use super::peer::Peer;
 use super::send::Sender;
 use super::session::Session;
@@ -33,8 +34,17 @@ pub(super) struct Connection {
     ready: bool,
     /// A large value on its way.
     big: Option<Big>,
+    place: Place,
+}
+
+/// A connection's place among those of its worker, given up when it ends or moves.
+struct Place {
+    worker: Rc<Worker>,
+    client: Arc<Client>,
     /// Bytes of buffers as last told to the metrics.
     noted_bytes: u64,
+    /// It lives on elsewhere.
+    leaving: bool,
 }
 
 /// Why a connection's turns stop.
@@ -48,6 +58,8 @@ pub(super) enum Turn {
     Broken(ProtocolError),
     /// The client sent more than it may without a whole command.
     Overflow,
+    /// Another worker is to serve it.
+    Move(usize),
     /// A pause holds the next command back.
     Paused,
     /// The session wants to wait.
@@ -56,24 +68,18 @@ pub(super) enum Turn {
 
 impl Connection {
     /// A connection that has just been accepted.
-    pub(super) fn new(stream: TcpStream, worker: Rc<Worker>, client: Arc<Client>) -> Connection {
+    pub(super) fn new(stream: TcpStream, worker: Rc<Worker>, session: Session) -> Connection {
         let settings = worker.shared.notice.settings();
-        let authenticated = client.is_authenticated();
-        let session = Session {
-            client,
-            version: crate::resp::Version::Resp2,
-            authenticated,
-            replies: super::session::Replies::On,
-        };
+        let client = session.client.clone();
         Connection {
             stream,
+            place: Place { worker: worker.clone(), client, noted_bytes: 0, leaving: false },
             worker,
             peer: Peer::new(session, settings),
             sender: Sender::default(),
             rest: Vec::new(),
             ready: false,
             big: None,
-            noted_bytes: 0,
         }
     }
 
@@ -104,6 +110,11 @@ impl Connection {
                     return Poll::Pending;
                 }
             }
+            if worker.shared.load.is_to_move(worker.index)
+                && let Some(to) = self.may_move()
+            {
+                return Poll::Ready(Turn::Move(to));
+            }
             let stop = match ready!(self.input(&mut desk, cx)) {
                 Ok(stop) => stop,
                 Err(turn) => return Poll::Ready(turn),
@@ -122,6 +133,25 @@ impl Connection {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Where it may move now: nothing of it is half-read or half-sent.
+    #[cold]
+    fn may_move(&self) -> Option<usize> {
+        let rests = self.rest.is_empty() && !self.ready && self.big.is_none();
+        if !rests || self.sender.is_behind() || self.peer.postponed.is_some() {
+            return None;
+        }
+        handover::target(&self.worker)
+    }
+
+    /// Goes on with another worker.
+    pub(super) fn hand_over(self, to: usize) {
+        let Connection { stream, worker, peer, mut place, .. } = self;
+        let Ok(stream) = stream.into_std() else { return };
+        place.leaving = true;
+        drop(place);
+        handover::hand_over(&worker, to, stream, peer.session);
     }
 
     /// Gets bytes and executes them.
@@ -202,12 +232,12 @@ impl Connection {
         stop
     }
 
+    /// Counts bytes that came.
     #[inline]
     fn heard(&self, n: usize) {
         let metrics = self.worker.metrics();
         metrics.bytes_in.add(n as u64);
         metrics.reads.add(1);
-        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
     }
 
     #[cold]
@@ -253,6 +283,7 @@ impl Connection {
             Ok(n) => self.heard(n),
             Err(_) => return Poll::Ready(Err(Turn::Gone)),
         }
+        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
         self.end_big();
         let over = self.query_bytes() > self.peer.query_max;
         Poll::Ready(if over { Err(Turn::Overflow) } else { Ok(Stop::More) })
@@ -281,19 +312,21 @@ impl Connection {
         client.query_bytes.set(query);
         client.output_bytes.set(output);
         let metrics = self.worker.metrics();
-        metrics.buffer_bytes.sub(self.noted_bytes);
+        metrics.buffer_bytes.sub(self.place.noted_bytes);
         metrics.buffer_bytes.add(query + output);
         metrics.input_bytes_max.raise(query);
         metrics.output_bytes_max.raise(output);
-        self.noted_bytes = query + output;
+        self.place.noted_bytes = query + output;
     }
 }
 
-impl Drop for Connection {
+impl Drop for Place {
     fn drop(&mut self) {
         let metrics = self.worker.metrics();
         metrics.buffer_bytes.sub(self.noted_bytes);
         metrics.connections_open.sub(1);
-        self.worker.shared.clients.close(&self.peer.session.client);
+        if !self.leaving {
+            self.worker.shared.clients.close(&self.client);
+        }
     }
 }

@@ -7,7 +7,10 @@ mod big;
 mod careful;
 mod clients;
 mod connection;
+mod demand;
 mod execute;
+mod handover;
+mod load;
 mod notice;
 mod peer;
 mod plan;
@@ -22,6 +25,9 @@ mod upkeep;
 
 pub use accept::listen;
 pub use clients::{Client, Clients, Meter, Names};
+pub use demand::DemandMeter;
+pub use handover::Inboxes;
+pub use load::{Elastic, Load};
 pub use notice::{Notice, Pause, Settings, Word};
 pub use session::{After, Answer, Call, Replies, Session, Sessions};
 pub use slowlog::{SlowEntry, Slowlog};
@@ -54,6 +60,10 @@ pub struct Shared {
     pub notice: Notice,
     /// Slow commands.
     pub slowlog: Slowlog,
+    /// Which workers serve connections.
+    pub load: Load,
+    /// Where they take connections from each other.
+    pub inboxes: Inboxes,
 }
 
 /// What one worker needs to run.
@@ -66,6 +76,8 @@ pub struct WorkerOptions {
     pub sessions: Arc<dyn Sessions>,
     /// Where its clients come in.
     pub listener: TcpListener,
+    /// Told the number of the worker's thread.
+    pub thread: std::sync::mpsc::Sender<(usize, libc::pid_t)>,
     /// True once the node is to end.
     pub ending: watch::Receiver<bool>,
 }
@@ -104,7 +116,9 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
         .enable_time()
         .build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let WorkerOptions { index, shared, sessions, listener, mut ending } = options;
+        let WorkerOptions { index, shared, sessions, listener, thread, mut ending } = options;
+        // SAFETY: only asks for a number. Nobody listens when the node failed to start.
+        let _ = thread.send((index, unsafe { libc::gettid() }));
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let desk = RefCell::new(Desk {
             read: vec![0; limits::READ_BYTES].into(),
@@ -113,6 +127,8 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
         });
         let worker = Rc::new(Worker { index, shared, sessions, desk, quiet: Quiet::default() });
         worker.metrics().beat(clock::monotonic_nanos());
+        let inbox = worker.shared.inboxes.open(index);
+        tokio::task::spawn_local(handover::receive(worker.clone(), inbox));
         tokio::task::spawn_local(upkeep::upkeep(worker.clone()));
         tokio::task::spawn_local(sweep::sweep(worker.clone()));
         tokio::select! {

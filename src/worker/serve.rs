@@ -18,6 +18,9 @@ impl Connection {
     pub(super) async fn serve(mut self) {
         loop {
             let turn = poll_fn(|cx| self.turn(cx)).await;
+            if let Turn::Move(to) = turn {
+                return self.hand_over(to);
+            }
             // What is rare is boxed: an idle connection's task stays small.
             if turn == Turn::Gone || !Box::pin(self.between(turn)).await {
                 break;
@@ -30,7 +33,7 @@ impl Connection {
         match turn {
             Turn::Paused => self.wait_for_resume().await,
             Turn::Sleep(time) => return self.sleep(time).await,
-            Turn::Gone => return false,
+            Turn::Gone | Turn::Move(_) => return false,
             Turn::Close => {
                 self.goodbye().await;
                 return false;

@@ -25,6 +25,14 @@ pub struct Session {
     pub replies: Replies,
 }
 
+impl Session {
+    /// Of a connection that has just opened.
+    pub(super) fn new(client: Arc<Client>) -> Session {
+        let authenticated = client.is_authenticated();
+        Session { client, version: Version::Resp2, authenticated, replies: Replies::On }
+    }
+}
+
 /// Which answers a client gets: CLIENT REPLY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replies {
