@@ -7,7 +7,6 @@ fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();
     let csv = std::fs::read_to_string("/work/shared/traces/hit_ratios.csv").expect("csv");
     let mut cache: HashMap<String, Vec<u32>> = HashMap::new();
-    let (mut n, mut sum, mut sumref) = (0, 0.0, 0.0);
     let mut jobs = vec![];
     for line in csv.lines().skip(1) {
         let f: Vec<&str> = line.split(',').collect();
@@ -21,11 +20,15 @@ fn main() {
         let name = f[0].to_string();
         cache.entry(name.clone()).or_insert_with(|| {
             let b = std::fs::read(format!("{dir}{name}.ids")).expect("ids");
-            b.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect()
+            b.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("whole"))).collect()
         });
         let g = |i: usize| f[i].parse::<f64>().unwrap_or(f64::NAN);
         jobs.push((name, size, g(5), g(12), g(16), g(17)));
     }
+    print(&jobs, &run_all(&jobs, &cache));
+}
+type Job = (String, u64, f64, f64, f64, f64);
+fn run_all(jobs: &[Job], cache: &HashMap<String, Vec<u32>>) -> Vec<(usize, f64)> {
     let results: std::sync::Mutex<Vec<(usize, f64)>> = Default::default();
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|s| {
@@ -37,16 +40,20 @@ fn main() {
                         break;
                     }
                     let r = run(&cache[&jobs[i].0], jobs[i].1);
-                    results.lock().unwrap().push((i, r));
+                    results.lock().expect("whole").push((i, r));
                 }
             });
         }
     });
-    let mut res = results.into_inner().unwrap();
+    let mut res = results.into_inner().expect("whole");
     res.sort_by_key(|x| x.0);
+    res
+}
+fn print(jobs: &[Job], res: &[(usize, f64)]) {
+    let (mut n, mut sum, mut sumref) = (0, 0.0, 0.0);
     let mut worst: f64 = 9.0;
     let mut worstl: f64 = 9.0;
-    for (i, r) in res {
+    for &(i, r) in res {
         let (name, size, lru, s3, slru, clock) = &jobs[i];
         let lirs = name.starts_with("lirs");
         if !lirs {
@@ -57,7 +64,8 @@ fn main() {
         }
         if std::env::var("V").is_ok() {
             println!(
-                "{name:28} {size:8} ours {:6.2} lru {:6.2} s3 {:6.2} slru {:6.2} clock {:6.2}  d_s3 {:+6.2} d_lru {:+6.2} d_clock {:+6.2}{}",
+                "{name:28} {size:8} ours {:6.2} lru {:6.2} s3 {:6.2} slru {:6.2} \
+                 clock {:6.2}  d_s3 {:+6.2} d_lru {:+6.2} d_clock {:+6.2}{}",
                 r * 100.,
                 lru * 100.,
                 s3 * 100.,

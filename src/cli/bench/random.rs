@@ -15,6 +15,7 @@ impl Random {
     }
 
     /// 64 random bits.
+    #[allow(clippy::should_implement_trait, reason = "a stream without end is no iterator here")]
     pub fn next(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
