@@ -1,6 +1,6 @@
 //! What the benchmarks share: options, upkeep as a worker does it, readings of the process, and
 //! results as a table or JSON.
-#![allow(dead_code, reason = "each benchmark uses some of it")]
+#![allow(dead_code, unused_imports, reason = "each benchmark uses some of it")]
 
 mod histogram;
 mod report;
