@@ -6,7 +6,7 @@ mod histogram;
 mod report;
 
 pub(crate) use histogram::Histogram;
-pub(crate) use report::{Cell, Report, Table, median};
+pub(crate) use report::{Cell, Report, Table};
 
 use crabcache::command::Time;
 use crabcache::engine::{Engine, EngineOptions, Policy};
