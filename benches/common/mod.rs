@@ -2,10 +2,9 @@
 //! results as a table or JSON.
 #![allow(dead_code, reason = "each benchmark uses some of it")]
 
-mod histogram;
+pub(crate) mod histogram;
 mod report;
 
-pub(crate) use histogram::Histogram;
 pub(crate) use report::{Cell, Report, Table};
 
 use crabcache::command::Time;

@@ -1,7 +1,8 @@
 //! Thread time of each write and each step of upkeep, at ten million keys: while the index grows,
 //! while deleted items are cleaned away, at the bound, and at a million expiries in a second.
 
-use crate::common::{Cell, Histogram, Options, Report, Table, thread_cpu_nanos};
+use crate::common::histogram::Histogram;
+use crate::common::{Cell, Options, Report, Table, thread_cpu_nanos};
 use crate::world::{ITEM_BYTES, World};
 use crabcache::command::reply::ReplyBuilder;
 use crabcache::command::{Command, SpaceOp};

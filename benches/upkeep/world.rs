@@ -1,7 +1,8 @@
 //! An engine with one thread that works on it in simulated time, each step on the clock of the
 //! thread.
 
-use crate::common::{EPOCH, Histogram, UpkeepPace, engine, sum, thread_cpu_nanos, upkeep_step};
+use crate::common::histogram::Histogram;
+use crate::common::{EPOCH, UpkeepPace, engine, sum, thread_cpu_nanos, upkeep_step};
 use crabcache::cli::bench::{KeyText, Random};
 use crabcache::command::{Time, Value};
 use crabcache::engine::Engine;
