@@ -2,11 +2,10 @@
 //! results as a table or JSON.
 #![allow(dead_code, unused_imports, reason = "each benchmark uses some of it")]
 
-mod histogram;
+pub(crate) mod histogram;
 mod report;
 
-pub(crate) use histogram::Histogram;
-pub(crate) use report::{Cell, Report, Table, median};
+pub(crate) use report::{Cell, Report, Table};
 
 use crabcache::command::Time;
 use crabcache::engine::{Engine, EngineOptions, Policy};

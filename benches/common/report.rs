@@ -133,14 +133,3 @@ impl Report {
         self.remarks.iter().for_each(|remark| println!("{remark}"));
     }
 }
-
-/// The middle of some numbers.
-pub(crate) fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
-}
