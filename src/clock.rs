@@ -4,6 +4,7 @@ use crate::command::Time;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where [`monotonic_nanos`] counts from: about the start of the process.
@@ -17,10 +18,8 @@ thread_local! {
 /// The wall clock, in milliseconds since the Unix epoch: what deadlines are measured by. It may
 /// step back when the machine's clock is set.
 #[inline]
-#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
 pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    Time(wall_nanos() / 1_000_000)
 }
 
 /// Nanoseconds since about the start of the process; never steps back.
@@ -29,6 +28,35 @@ pub fn now() -> Time {
 pub fn monotonic_nanos() -> u64 {
     let since = Instant::now().saturating_duration_since(*START);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds from the start of the process's clock to the Unix epoch, times a million, as last
+/// compared: what turns monotonic nanoseconds into the time of day without asking twice.
+static OFFSET_NANOS: AtomicU64 = AtomicU64::new(0);
+
+/// Compares the two clocks anew, so that [`at`] follows when the machine's clock is set. To be
+/// called a few times a second; returns the time of day.
+pub fn compare() -> Time {
+    let (nanos, now) = (monotonic_nanos(), wall_nanos());
+    OFFSET_NANOS.store(now.saturating_sub(nanos).max(1), Ordering::Relaxed);
+    Time(now / 1_000_000)
+}
+
+/// The time of day at a monotonic time of now or lately.
+#[inline]
+pub fn at(nanos: u64) -> Time {
+    let mut offset = OFFSET_NANOS.load(Ordering::Relaxed);
+    if offset == 0 {
+        compare();
+        offset = OFFSET_NANOS.load(Ordering::Relaxed);
+    }
+    Time((offset + nanos) / 1_000_000)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
+fn wall_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 /// A random number, from a generator of this thread's own that the system's chance has seeded.
@@ -57,7 +85,14 @@ fn seed() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{monotonic_nanos, now, random_u64};
+    use super::{at, compare, monotonic_nanos, now, random_u64};
+
+    #[test]
+    fn the_time_of_day_follows_from_the_other_clock() {
+        compare();
+        let (before, between, after) = (now(), at(monotonic_nanos()), now());
+        assert!(before.0 <= between.0 + 1 && between.0 <= after.0 + 1);
+    }
 
     #[test]
     fn time_is_plausible_and_never_steps_back() {

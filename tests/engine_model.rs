@@ -210,7 +210,8 @@ proptest! {
     #[test]
     fn as_the_model(steps in steps(16, 300), shards in 0u32..4, hash_seed in any::<u64>()) {
         let shards = 1 << (2 * shards);
-        play(&EngineOptions { shards, hash_seed, policy: COUNTING, ..EngineOptions::default() }, &steps);
+        let options = EngineOptions { shards, hash_seed, ..EngineOptions::default() };
+        play(&EngineOptions { policy: COUNTING, ..options }, &steps);
     }
 
     #[test]
@@ -257,10 +258,14 @@ proptest! {
         churn in collection::vec((any::<bool>(), 0usize..400), 400),
         hash_seed in any::<u64>(),
     ) {
-        let engine = Engine::new(&EngineOptions { shards: 4, hash_seed, ..EngineOptions::default() });
+        let options = EngineOptions { shards: 4, hash_seed, ..EngineOptions::default() };
+        let engine = Engine::new(&options);
         let do_it = |line: String| run(&engine, &engine_ops::words(&line), Time(START_MS));
         // One tag for half of them: some groups are crowded, most are empty.
-        let name = |i: usize| if i % 2 == 0 { format!("stay{i}") } else { format!("{{x}}{i}") };
+        let name = |i: usize| match i % 2 {
+            0 => format!("stay{i}"),
+            _ => format!("{{x}}{i}"),
+        };
         (0..stay).for_each(|i| drop(do_it(format!("set {} 1", name(i)))));
         let (mut cursor, mut seen) = (b"0".to_vec(), Vec::new());
         let mut churn = churn.chunks(7).cycle();

@@ -169,7 +169,7 @@ mod tests {
         assert!(rest.is_empty());
         for cut in 0..bytes.len() {
             let mut rest = &bytes[..cut];
-            while let Ok(_) = Effect::decode(&mut rest) {}
+            while Effect::decode(&mut rest).is_ok() {}
         }
         assert_eq!(Effect::decode(&mut &[99u8][..]), Err(EffectError::UnknownKind(99)));
     }

@@ -11,7 +11,7 @@ pub(super) struct Use {
 
 /// A shard that uses this much of its limit (of 100) needs more.
 const NEEDS_MORE_FROM: u64 = 95;
-/// What a shard that needs no more keeps above its use, as a part of an even share.
+/// What a shard that needs no more keeps above its use, as a part of an even share, at most.
 const SLACK_PART: u64 = 16;
 
 /// Shard `shard` of `count`'s part of the bounds of the node.
@@ -32,14 +32,30 @@ pub(super) fn divide(max: u64, uses: &[Use]) -> Vec<u64> {
     if hungry == 0 {
         return vec![even; uses.len()];
     }
-    let modest = |u: &Use| (u.bytes + even / SLACK_PART).min(even);
+    let free = max.saturating_sub(uses.iter().map(|u| u.bytes).sum());
+    let slack = (even / SLACK_PART).min(free / uses.len() as u64);
+    let modest = |u: &Use| (u.bytes + slack).min(even);
     let kept: u64 = uses.iter().filter(|u| !needs(u)).map(modest).sum();
     let each = max.saturating_sub(kept) / hungry;
-    // Whoever holds more than its new limit gives it up in time; till then nobody else gets it.
-    let over: u64 = uses.iter().filter(|u| needs(u)).map(|u| u.bytes.saturating_sub(each)).sum();
-    let room = max.saturating_sub(kept + over) / hungry;
-    let limit = |u: &Use| if !needs(u) { modest(u) } else { each.min(room.max(u.bytes.min(each))) };
+    let level = level(max.saturating_sub(kept), uses.iter().filter(|u| needs(u)));
+    let limit = |u: &Use| if needs(u) { u.bytes.max(level).min(each) } else { modest(u) };
     uses.iter().map(limit).collect()
+}
+
+/// Up to where shards may fill, so that with those that hold more already they hold at most `room`
+/// together. Whoever holds more gives it up in time; till then nobody else gets it.
+fn level<'a>(mut room: u64, uses: impl Iterator<Item = &'a Use>) -> u64 {
+    let mut held: Vec<u64> = uses.map(|u| u.bytes).collect();
+    held.sort_unstable();
+    while let Some(most) = held.last() {
+        let level = room / held.len() as u64;
+        if *most <= level {
+            return level;
+        }
+        room = room.saturating_sub(*most);
+        held.pop();
+    }
+    0
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
     if pattern == b"*" {
         return true;
     }
+    if text.is_empty() {
+        // As in Redis: only here are several stars not the same as one.
+        return pattern.is_empty();
+    }
     let (mut p, mut t, mut steps) = (0, 0, 0);
     // Where to go on when what follows the last star did not match: behind it, one byte later.
     // All but a star takes exactly one byte, so no star before the last needs another try.
@@ -100,6 +104,7 @@ mod tests {
     #[test]
     fn as_redis_matches() {
         check("*", &["", "a", "abc"], &[]);
+        check("**", &["a", "abc"], &[""]);
         check("", &[""], &["a"]);
         check("h?llo", &["hello", "hallo"], &["hllo", "heello"]);
         check("h*llo", &["hllo", "heeeello", "hllollo"], &["hll", "ahllo"]);

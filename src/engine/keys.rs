@@ -1,9 +1,10 @@
 //! Commands on several keys: all their shards are locked, in ascending order, so they are atomic.
 //!
 //! One thing is not all or nothing: an MSET that finds no room half-way keeps what it has set
-//! (each key has its old value or one given, never another) and answers that memory is short. Asking for
-//! room beforehand would not help, since making it for one key may take it from another; undoing
-//! would mean copying every old value of every MSET. MSETNX does undo: nothing was there before.
+//! (each key has its old value or one given, never another) and answers that memory is short.
+//! Asking for room beforehand would not help, since making it for one key may take it from
+//! another; undoing would mean copying every old value of every MSET. MSETNX does undo: nothing
+//! was there before.
 
 mod lcs;
 

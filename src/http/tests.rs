@@ -205,7 +205,7 @@ fn busy(node: &Node) {
     first.connections_open.add(3);
     second.connections_rejected.add(1);
     first.bytes_in.add(12_345);
-    first.shard_run(2, 4, 100, 800);
+    first.shard_run(2, 4, 100, Some(800));
 }
 
 #[test]

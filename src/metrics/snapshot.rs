@@ -247,8 +247,8 @@ mod tests {
         metrics.worker(1).rejected(Some(CommandIndex(3)));
         metrics.worker(0).connections_open.add(4);
         metrics.worker(1).connections_open.add(3);
-        metrics.worker(0).shard_run(1, 2, 6, 700);
-        metrics.worker(1).shard_run(1, 2, 1, 700);
+        metrics.worker(0).shard_run(1, 2, 6, Some(700));
+        metrics.worker(1).shard_run(1, 2, 1, Some(700));
         metrics.worker(0).error("ERR no");
         metrics.worker(1).error("ERR yes");
         let sums = metrics.snapshot();
@@ -275,7 +275,7 @@ mod tests {
         worker.connections_open.add(2);
         let before = metrics.snapshot();
         worker.batch(&[(CommandIndex(0), 4)], 9_000);
-        worker.shard_run(0, 1, 4, 9_000);
+        worker.shard_run(0, 1, 4, Some(9_000));
         worker.error("ERR");
         worker.connections_accepted.add(1);
         let rest = metrics.snapshot().since(&before);

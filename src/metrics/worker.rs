@@ -160,14 +160,23 @@ impl WorkerMetrics {
 
     /// Counts commands executed on a shard under one hold of its lock. To be called for every
     /// such run, or never: STATS shows the sums as operations of the shard. `shards` is how many
-    /// shards there are, the same at every call.
+    /// shards there are, the same at every call. The time of a batch is known as a whole, so it
+    /// is enough that one run of a batch brings it.
     #[inline]
-    pub fn shard_run(&self, shard: usize, shards: usize, operations: u32, nanos_per_command: u64) {
+    pub fn shard_run(
+        &self,
+        shard: usize,
+        shards: usize,
+        operations: u32,
+        nanos_per_command: Option<u64>,
+    ) {
         let make = || (0..shards).map(|_| ShardCell::default()).collect();
         let Some(cell) = self.by_shard.get_or_init(make).get(shard) else { return };
         cell.operations.add(u64::from(operations));
-        let latency = cell.latency.get_or_init(Recorder::default);
-        latency.record(nanos_per_command, u64::from(operations));
+        if let Some(nanos) = nanos_per_command {
+            let latency = cell.latency.get_or_init(Recorder::default);
+            latency.record(nanos, u64::from(operations));
+        }
     }
 
     /// Counts a command that was executed and answered an error.
@@ -218,7 +227,7 @@ mod tests {
         worker.batch(&[(CommandIndex(7), 3)], 100);
         worker.failed(CommandIndex(7));
         worker.rejected(None);
-        worker.shard_run(9, 4, 1, 100);
+        worker.shard_run(9, 4, 1, Some(100));
         assert_eq!(worker.commands.get(), 0);
         assert_eq!(worker.batches.get(), 1);
     }

@@ -137,7 +137,7 @@ pub(super) mod tests {
         worker.failed(CommandIndex(1));
         worker.error("ERR syntax error");
         worker.error("OOM command not allowed");
-        worker.shard_run(1, 2, 321, 1_000);
+        worker.shard_run(1, 2, 321, Some(1_000));
         worker.connections_accepted.add(5);
         worker.connections_open.add(2);
         worker.bytes_in.add(9_000);

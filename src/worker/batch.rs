@@ -176,7 +176,7 @@ fn run_batch(
     at: usize,
     began: u64,
 ) -> Done {
-    let now = clock::now();
+    let now = clock::at(began);
     let Tools { args, frames, plans, tally } = tools;
     let mut planned: Vec<Plan<'_>> = std::mem::take(plans);
     make_plans(worker, peer, buffer, args, frames, now, &mut planned);

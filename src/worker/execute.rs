@@ -149,8 +149,9 @@ impl Batch<'_, '_> {
         let metrics = worker.metrics();
         metrics.batch(&tally.commands, mean);
         let shards = worker.shared.engine.shard_count();
+        let mut time = Some(mean);
         for (shard, operations) in &tally.runs {
-            metrics.shard_run(*shard, shards, *operations, mean);
+            metrics.shard_run(*shard, shards, *operations, time.take());
         }
         if let Some(spec) = plans.last().and_then(Plan::spec) {
             session.client.set_last_command(spec.id);

@@ -18,6 +18,7 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
         tokio::time::sleep(Duration::from_millis(pace_ms)).await;
         let metrics = worker.metrics();
         metrics.beat(clock::monotonic_nanos());
+        clock::compare();
         let mut more = step(&worker, &home);
         let mut rounds = 0;
         while more && rounds < limits::UPKEEP_ROUNDS_MAX {

@@ -235,8 +235,8 @@ impl Model {
         let item = self.items.get(&words[1]).cloned().unwrap_or((b"0".to_vec(), None));
         let by: f64 = parse(&words[2]).expect("an increment");
         let finite = item.0.iter().any(u8::is_ascii_digit);
-        let Some(old) = parse::<f64>(&item.0).filter(|n| !n.is_nan() && n.is_finite() == finite)
-        else {
+        let number = |n: &f64| !n.is_nan() && n.is_finite() == finite && item.0.len() < 5 * 1024;
+        let Some(old) = parse::<f64>(&item.0).filter(number) else {
             return error(errors::NOT_A_FLOAT);
         };
         if !(old + by).is_finite() {
@@ -395,19 +395,24 @@ pub fn keys_of(words: &Words) -> Vec<&Vec<u8>> {
 
 /// Glob patterns as the C code of Redis reads them, byte by byte and by recursion.
 pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let Some((&first, rest)) = pattern.split_first() else { return text.is_empty() };
+    // The empty name meets no loop there.
+    if text.is_empty() { pattern.is_empty() || pattern == b"*" } else { rest(pattern, text) }
+}
+
+fn rest(pattern: &[u8], text: &[u8]) -> bool {
+    let Some((&first, more)) = pattern.split_first() else { return text.is_empty() };
     if first == b'*' {
-        return (0..=text.len()).any(|i| glob(rest, &text[i..]));
+        return (0..=text.len()).any(|i| rest(more, &text[i..]));
     }
     let Some((&byte, behind)) = text.split_first() else { return false };
     match first {
-        b'?' => glob(rest, behind),
+        b'?' => rest(more, behind),
         b'[' => {
-            let (found, rest) = class(rest, byte);
-            found && glob(rest, behind)
+            let (found, more) = class(more, byte);
+            found && rest(more, behind)
         }
-        b'\\' if !rest.is_empty() => rest[0] == byte && glob(&rest[1..], behind),
-        _ => first == byte && glob(rest, behind),
+        b'\\' if !more.is_empty() => more[0] == byte && rest(&more[1..], behind),
+        _ => first == byte && rest(more, behind),
     }
 }
 

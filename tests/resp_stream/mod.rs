@@ -1,6 +1,6 @@
 //! A connection's read path in small: bytes in pieces of any size go in, commands come out. It
-//! keeps the contract of `Decoder` as a worker does, with a scratch buffer for whole commands and an
-//! own buffer for the beginning of one. Used by the property tests and by the fuzz targets.
+//! keeps the contract of `Decoder` as a worker does, with a scratch buffer for whole commands and
+//! an own buffer for the beginning of one. Used by the property tests and by the fuzz targets.
 
 use bytes::Bytes;
 use crabcache::command::{Arg, Args};

@@ -1,5 +1,6 @@
 //! What can end a benchmark early. Errors the server answers with are counted, not raised.
 
+use super::trace::TraceError;
 use std::fmt;
 use std::io;
 
@@ -20,8 +21,8 @@ pub(super) enum BenchError {
     Stalled { seconds: u64, waiting: usize },
     /// The operating system failed at something.
     Io { doing: &'static str, source: io::Error },
-    /// The trace cannot be read; the text names the file and, where it can, the line.
-    Trace(String),
+    /// The trace cannot be read.
+    Trace(TraceError),
 }
 
 impl BenchError {
@@ -31,10 +32,17 @@ impl BenchError {
     }
 }
 
+impl From<TraceError> for BenchError {
+    fn from(error: TraceError) -> BenchError {
+        BenchError::Trace(error)
+    }
+}
+
 impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BenchError::Usage(text) | BenchError::Trace(text) => f.write_str(text),
+            BenchError::Usage(text) => f.write_str(text),
+            BenchError::Trace(error) => error.fmt(f),
             BenchError::Connect { address, source } => {
                 write!(f, "cannot connect to {address}: {source}")
             }

@@ -5,7 +5,7 @@ use super::zipf::Zipf;
 
 /// How often each key is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Distribution {
+pub enum Distribution {
     /// Every key as often as any other.
     Uniform,
     /// The r-th most popular key with a probability proportional to `1 / r^theta`.
@@ -14,7 +14,7 @@ pub(super) enum Distribution {
 
 impl Distribution {
     /// Reads `uniform`, `zipf` (theta 0.99, as in YCSB) or `zipf:THETA`.
-    pub(super) fn parse(text: &str) -> Result<Distribution, String> {
+    pub fn parse(text: &str) -> Result<Distribution, String> {
         let theta = match text.split_once(':') {
             None if text == "uniform" => return Ok(Distribution::Uniform),
             None if text == "zipf" => 0.99,
@@ -45,7 +45,7 @@ const THETA_MAX: f64 = 10.0;
 
 /// Draws key numbers in `0..keys`.
 #[derive(Debug, Clone)]
-pub(super) struct KeyChooser {
+pub struct KeyChooser {
     keys: u64,
     zipf: Option<Zipf>,
     multiplier: u64,
@@ -53,7 +53,7 @@ pub(super) struct KeyChooser {
 
 impl KeyChooser {
     /// `keys` from 1 to `u32::MAX`, so that scattering needs no arithmetic beyond 64 bits.
-    pub(super) fn new(keys: u64, distribution: Distribution) -> KeyChooser {
+    pub fn new(keys: u64, distribution: Distribution) -> KeyChooser {
         assert!(keys >= 1 && keys <= u64::from(u32::MAX));
         let zipf = match distribution {
             Distribution::Uniform => None,
@@ -63,7 +63,7 @@ impl KeyChooser {
     }
 
     /// The number of the key of the next request.
-    pub(super) fn next(&self, random: &mut Random) -> u64 {
+    pub fn next(&self, random: &mut Random) -> u64 {
         match &self.zipf {
             None => random.below(self.keys),
             Some(zipf) => self.scatter(zipf.sample(random) - 1),
@@ -91,13 +91,13 @@ fn gcd(a: u64, b: u64) -> u64 {
 
 /// Writes keys: `k`, zero padding, a decimal number, always exactly as long as asked for.
 #[derive(Debug, Clone)]
-pub(super) struct KeyText {
+pub struct KeyText {
     text: Vec<u8>,
 }
 
 impl KeyText {
     /// Keys of `size` bytes, at least 2.
-    pub(super) fn new(size: usize) -> KeyText {
+    pub fn new(size: usize) -> KeyText {
         assert!(size >= 2);
         let mut text = vec![b'0'; size];
         text[0] = b'k';
@@ -105,19 +105,19 @@ impl KeyText {
     }
 
     /// The bytes of the key written last.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.text
     }
 
     /// Writes key number `id`; false when its digits do not fit.
-    pub(super) fn write(&mut self, id: u64) -> bool {
+    pub fn write(&mut self, id: u64) -> bool {
         let end = self.text.len();
         let start = put_digits(&mut self.text[1..], end - 1, id);
         self.pad(start)
     }
 
     /// Writes `id:tag`, for traces whose keys are a pair of numbers; false when it does not fit.
-    pub(super) fn write_pair(&mut self, id: u64, tag: u64) -> bool {
+    pub fn write_pair(&mut self, id: u64, tag: u64) -> bool {
         let digits = self.text.len() - 1;
         let Some(colon) =
             put_digits(&mut self.text[1..], digits, tag).and_then(|start| start.checked_sub(1))

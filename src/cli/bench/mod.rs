@@ -28,7 +28,10 @@ mod tally;
 mod error;
 mod watchdog;
 
+pub use keys::{Distribution, KeyChooser, KeyText};
 pub use options::Options;
+pub use random::Random;
+pub use trace::{Access, Format, Trace, TraceError};
 
 use error::BenchError;
 use options::Job;

@@ -3,19 +3,20 @@
 
 /// A stream of pseudo-random numbers; the same seed gives the same stream.
 #[derive(Debug, Clone)]
-pub(super) struct Random {
+pub struct Random {
     state: [u64; 4],
 }
 
 impl Random {
     /// The stream of `seed`. Neighbouring seeds give unrelated streams.
-    pub(super) fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         let mut mix = seed;
         Random { state: std::array::from_fn(|_| split_mix(&mut mix)) }
     }
 
     /// 64 random bits.
-    pub(super) fn next(&mut self) -> u64 {
+    #[allow(clippy::should_implement_trait, reason = "a stream without end is no iterator here")]
+    pub fn next(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let shifted = s[1] << 17;
@@ -30,12 +31,12 @@ impl Random {
 
     /// A number below `bound`, by multiplication (Lemire): its bias, `bound / 2^64`, is far
     /// below anything a benchmark can see.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number in [0, 1) with 53 random bits.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 }

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::random::Random;
 use super::tally::Tally;
 use super::team::{CpuMeter, Measured};
-use super::trace::{Access, Format, Trace};
+use super::trace::{Access, Format, Trace, TraceError};
 use super::watchdog::Watchdog;
 use super::wire::{Encoder, Kind, Outcome};
 use super::workload::Span;
@@ -108,7 +108,7 @@ impl Window {
     /// hang on the SET after the other's miss, so it must wait for the next window.
     fn fill(
         &mut self,
-        accesses: &mut impl Iterator<Item = Result<Access, BenchError>>,
+        accesses: &mut impl Iterator<Item = Result<Access, TraceError>>,
         size: usize,
     ) -> Result<(), BenchError> {
         self.accesses.clear();
@@ -151,7 +151,7 @@ impl Replay<'_> {
     /// One round trip a window: the SETs of the last window's misses, then this window's GETs.
     fn replay(
         &mut self,
-        mut accesses: impl Iterator<Item = Result<Access, BenchError>>,
+        mut accesses: impl Iterator<Item = Result<Access, TraceError>>,
     ) -> Result<(), BenchError> {
         loop {
             self.window.fill(&mut accesses, self.plan.window)?;
@@ -267,10 +267,9 @@ impl Replay<'_> {
         if size <= VALUE_BYTES_MAX as u64 {
             return Ok(size as usize);
         }
-        Err(BenchError::Trace(format!(
-            "the trace has a value of {size} bytes; the most is {VALUE_BYTES_MAX}: give a \
-             --value-size"
-        )))
+        let text =
+            format!("a value of {size} bytes, the most is {VALUE_BYTES_MAX}: give a --value-size");
+        Err(TraceError::new(&self.plan.path.display().to_string(), text).into())
     }
 
     fn finish(mut self) -> (Hits, Tally) {

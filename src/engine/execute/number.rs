@@ -38,7 +38,7 @@ const DECIMALS: usize = 17;
 /// One, as a fixed-point number of that many decimals.
 const ONE: i128 = 10i128.pow(DECIMALS as u32);
 /// Longest text of a number, as in Redis.
-const TEXT_BYTES_MAX: usize = 5 * 1024;
+const TEXT_BYTES_MAX: usize = 5 * 1024 - 1;
 
 /// Appends `value + by` to `out`, without exponent and trailing zeros.
 ///

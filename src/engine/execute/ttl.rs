@@ -23,10 +23,11 @@ pub(super) fn expire<W: ReplyWriter>(
 /// Whether the condition lets `new` replace `old`. No deadline is infinitely late.
 fn wanted(condition: ExpireCondition, old: Option<Time>, new: Time) -> bool {
     let ExpireCondition { nx, xx, gt, lt } = condition;
-    !(nx && old.is_some())
-        && !(xx && old.is_none())
-        && !(gt && old.is_none_or(|old| new <= old))
-        && !(lt && old.is_some_and(|old| new >= old))
+    let refused = (nx && old.is_some())
+        || (xx && old.is_none())
+        || (gt && old.is_none_or(|old| new <= old))
+        || (lt && old.is_some_and(|old| new >= old));
+    !refused
 }
 
 /// TTL, PTTL, EXPIRETIME, PEXPIRETIME: -2 without such a key, -1 without a deadline.

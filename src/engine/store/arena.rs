@@ -3,7 +3,6 @@
 
 use parking_lot::Mutex;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory is mapped in regions of this many bytes, aligned to it, so that huge pages fit.
 const REGION_BYTES: usize = 32 * 1024 * 1024;
@@ -30,7 +29,6 @@ impl Block {
 #[derive(Debug)]
 pub(crate) struct Arena {
     block_bytes: usize,
-    used: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -50,7 +48,7 @@ impl Arena {
     pub(crate) fn new(block_bytes: usize) -> Arena {
         assert!(block_bytes.is_power_of_two());
         assert!((64 * 1024..=HUGE_PAGE_BYTES).contains(&block_bytes));
-        Arena { block_bytes, used: AtomicUsize::new(0), inner: Mutex::default() }
+        Arena { block_bytes, inner: Mutex::default() }
     }
 
     /// Bytes in a block.
@@ -58,25 +56,25 @@ impl Arena {
         self.block_bytes
     }
 
-    /// Blocks handed out now.
-    pub(crate) fn blocks_used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+    /// Blocks handed out now: those cut from a region that are not free.
+    #[cfg(test)]
+    pub(super) fn blocks_used(&self) -> usize {
+        let inner = self.inner.lock();
+        let mapped: usize = inner.regions.iter().map(|(_, bytes)| bytes).sum();
+        let uncut = inner.fresh.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let free = inner.resident.len() + inner.released.len();
+        (mapped - uncut) / self.block_bytes - free
     }
 
     /// A block, its contents arbitrary; `None` when the system has no memory left.
     pub(crate) fn take(&self) -> Option<Block> {
         let mut inner = self.inner.lock();
-        let block = match inner.resident.pop().or_else(|| inner.released.pop()) {
-            Some(block) => block,
-            None => inner.cut(self.block_bytes)?,
-        };
-        self.used.fetch_add(1, Ordering::Relaxed);
-        Some(block)
+        let free = inner.resident.pop().or_else(|| inner.released.pop());
+        free.or_else(|| inner.cut(self.block_bytes))
     }
 
     /// Takes a block back.
     pub(crate) fn give(&self, block: Block) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
         let mut inner = self.inner.lock();
         if inner.resident.len() < FREE_RESIDENT_MAX {
             inner.resident.push(block);

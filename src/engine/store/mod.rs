@@ -10,14 +10,18 @@ mod index;
 mod item;
 mod segments;
 mod sketch;
+mod stats;
+mod view;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
+pub use stats::StoreStats;
+pub use view::{Item, ItemValue};
+
 pub(super) use arena::Arena;
 
-use super::budget::Use;
 use super::{EngineOptions, Key, Policy};
 use crate::command::{Time, Value};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
@@ -28,82 +32,14 @@ use clean::Cleaning;
 use cluster::slot::Group;
 use index::{Index, SlotRef, Word};
 use item::Draft;
-use segments::{Region, Segments};
+use segments::Segments;
+use stats::Counters;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// An item as seen under the lock. Dead ones are never seen.
-#[derive(Clone, Copy, Debug)]
-pub struct Item<'a> {
-    /// Its value.
-    pub value: ItemValue<'a>,
-    /// When it dies.
-    pub deadline: Option<Time>,
-}
-
-/// The value of an item.
-#[derive(Clone, Copy, Debug)]
-pub enum ItemValue<'a> {
-    /// In a segment; valid under the lock only.
-    Inline(&'a [u8]),
-    /// A buffer of its own.
-    Shared(&'a Bytes),
-}
-
-impl<'a> ItemValue<'a> {
-    /// Its bytes.
-    #[inline]
-    pub fn bytes(self) -> &'a [u8] {
-        match self {
-            ItemValue::Inline(s) => s,
-            ItemValue::Shared(b) => b,
-        }
-    }
-}
 
 /// There is no room and nothing may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
-
-/// Counters of a store; totals since its start, except where said.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StoreStats {
-    /// Items now, dead but unreclaimed ones included.
-    pub items: u64,
-    /// Of these, items with a deadline.
-    pub items_with_deadline: u64,
-    /// Reads that found a live item.
-    pub hits: u64,
-    /// Reads that found none.
-    pub misses: u64,
-    /// Items evicted to make room.
-    pub evictions: u64,
-    /// Candidates let into the main region.
-    pub admissions: u64,
-    /// Candidates turned away.
-    pub rejections: u64,
-    /// Items reclaimed after their deadline.
-    pub expiries: u64,
-    /// Bytes of memory held now: items, index, sketch, big values.
-    pub used_bytes: u64,
-    /// Bytes of live items now: keys, values and their headers.
-    pub live_bytes: u64,
-    /// Bytes of the index now.
-    pub index_bytes: u64,
-    /// Bytes of big values now.
-    pub big_bytes: u64,
-    /// Bytes in segments that hold nothing any more now.
-    pub dead_bytes: u64,
-}
-
-/// Counters that commands and upkeep move.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counters {
-    hits: u64,
-    misses: u64,
-    evictions: u64,
-    expiries: u64,
-}
 
 /// The items of one shard.
 #[derive(Debug)]
@@ -163,11 +99,6 @@ impl Store {
         store
     }
 
-    /// What it uses of its bound.
-    pub(super) fn memory(&self) -> Use {
-        Use { bytes: self.used_bytes(), limit: self.limit_bytes }
-    }
-
     /// Changes the bound on bytes a little, keeping what was learnt.
     pub(super) fn set_limit_bytes(&mut self, bytes: u64) {
         self.limit_bytes = bytes;
@@ -210,35 +141,6 @@ impl Store {
         })
     }
 
-    /// First stage of a prefetch: the index's cache line of a key.
-    #[inline]
-    pub fn prefetch_slot(&self, key: &Key<'_>) {
-        if let Some(home) = self.index.home(self.local(key.group()), key.hash) {
-            prefetch(home);
-        }
-    }
-
-    /// Second stage: the item, if the first found its slot.
-    #[inline]
-    pub fn prefetch_item(&self, key: &Key<'_>) {
-        if let Some(word) = self.index.likely(self.local(key.group()), key.hash) {
-            let at = self.segments.address(word.offset());
-            prefetch(at);
-            prefetch(at.wrapping_add(64));
-            prefetch(at.wrapping_add(128));
-        }
-    }
-
-    #[inline]
-    fn view(&self, offset: u64) -> Item<'_> {
-        let raw = self.segments.item(offset);
-        let value = match raw.big() {
-            None => ItemValue::Inline(raw.value),
-            Some(id) => ItemValue::Shared(self.bigs.get(id)),
-        };
-        Item { value, deadline: raw.deadline }
-    }
-
     /// Reads an item, counting a hit or a miss and an access.
     #[inline]
     pub fn get(&mut self, key: &Key<'_>, now: Time) -> Option<Item<'_>> {
@@ -277,13 +179,6 @@ impl Store {
         if let Some(admission) = &mut self.admission {
             admission.accessed(hash, read.then_some(region));
         }
-    }
-
-    /// Reads an item without leaving a trace.
-    pub fn peek(&self, key: &Key<'_>, now: Time) -> Option<Item<'_>> {
-        let word = self.index.get(&self.find(key)?);
-        let item = self.view(word.offset());
-        item.deadline.is_none_or(|d| d > now).then_some(item)
     }
 
     /// Stores an item, replacing one of that name. A deadline at or before `now` is the caller's
@@ -480,92 +375,9 @@ impl Store {
         Ok(true)
     }
 
-    /// How often the item was asked for lately, as far as the policy counts it (0–15).
-    pub fn frequency(&self, key: &Key<'_>) -> u8 {
-        match &self.admission {
-            Some(admission) => admission.estimate(key.hash),
-            None => self.find(key).map_or(0, |at| self.index.get(&at).references()),
-        }
-    }
-
-    /// Milliseconds since the item was written, at most: an upper bound of its idle time.
-    pub fn idle_ms(&self, key: &Key<'_>, now: Time) -> u64 {
-        let Some(at) = self.find(key) else { return 0 };
-        let segment = self.segments.segment_of(self.index.get(&at).offset());
-        now.0.saturating_sub(self.segments.get(segment).opened.0)
-    }
-
-    /// Bytes an item takes: index slot, header, key, value, deadline.
-    pub fn item_bytes(&self, key: &Key<'_>, now: Time) -> Option<u64> {
-        let item = self.peek(key, now)?;
-        let at = self.find(key)?;
-        let raw = self.segments.item(self.index.get(&at).offset());
-        let big = match item.value {
-            ItemValue::Inline(_) => 0,
-            ItemValue::Shared(b) => b.len() + size_of::<Bytes>(),
-        };
-        Some((raw.len + big + size_of::<Word>()) as u64)
-    }
-
-    /// Items in the store, dead but unreclaimed ones included.
-    pub fn len(&self) -> u64 {
-        self.segments.sums(Region::Window).items + self.segments.sums(Region::Main).items
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Items of one group, dead but unreclaimed ones included.
-    pub fn group_len(&self, group: Group) -> u64 {
-        self.index.count(self.local(group)).into()
-    }
-
     /// Values given up since the last call, to be dropped where no lock is held.
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Vec<Bytes>> {
         if self.garbage.is_empty() { None } else { Some(std::mem::take(&mut self.garbage)) }
     }
-
-    /// Bytes of memory held.
-    fn used_bytes(&self) -> u64 {
-        let blocks = self.segments.blocks() + self.index.blocks() + self.graveyard.len();
-        let admission = self.admission.as_ref().map_or(0, Admission::bytes);
-        let heap = self.index.heap_bytes() + admission;
-        (blocks * self.arena.block_bytes() + heap) as u64 + self.bigs.bytes()
-    }
-
-    /// Counters.
-    pub fn stats(&self) -> StoreStats {
-        let admission = self.admission.as_ref().map(Admission::counts).unwrap_or_default();
-        let index_bytes = self.index.blocks() * self.arena.block_bytes() + self.index.heap_bytes();
-        StoreStats {
-            items: self.len(),
-            items_with_deadline: self.segments.with_deadline,
-            hits: self.counters.hits,
-            misses: self.counters.misses,
-            evictions: self.counters.evictions,
-            admissions: admission.0,
-            rejections: admission.1,
-            expiries: self.counters.expiries,
-            used_bytes: self.used_bytes(),
-            live_bytes: self.segments.live_bytes() + self.bigs.bytes(),
-            index_bytes: index_bytes as u64,
-            big_bytes: self.bigs.bytes(),
-            dead_bytes: self.segments.len_sum() - self.segments.live_bytes(),
-        }
-    }
-}
-
-/// Asks the processor to fetch a cache line; any address is harmless.
-#[inline]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it never faults.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch(at.cast(), std::arch::x86_64::_MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

@@ -54,10 +54,9 @@ fn run(seed: u64, mut store: Store, exact: bool, steps: u64, keys: u64, value_ma
             }
             6 => {
                 let deadline = Some(Time(now.0 + 1 + rng.below(5000)));
-                if store.set_deadline(&key, deadline, now) == Ok(true) {
-                    if let Some(entry) = model.get_mut(&name) {
-                        entry.1 = deadline;
-                    }
+                let changed = store.set_deadline(&key, deadline, now) == Ok(true);
+                if let Some(entry) = model.get_mut(&name).filter(|_| changed) {
+                    entry.1 = deadline;
                 }
             }
             7 => drop(store.upkeep(now)),

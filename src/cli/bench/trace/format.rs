@@ -8,7 +8,7 @@ use std::fmt;
 /// How a trace is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::cli::bench) enum Format {
+pub enum Format {
     /// Text: an id a line; `*` separates.
     Lirs,
     /// Text: `start count ignored ignored`; stands for the `count` ids from `start` on.

@@ -4,24 +4,43 @@
 mod format;
 mod input;
 
-use super::error::BenchError;
-pub(super) use format::Format;
+pub use format::Format;
 use format::Parser;
 use input::Input;
+use std::fmt;
 use std::path::Path;
 
 /// One access of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Access {
-    pub(super) id: u64,
+pub struct Access {
+    /// What is accessed.
+    pub id: u64,
     /// The second half of the key, in traces whose keys are pairs.
-    pub(super) tag: Option<u64>,
+    pub tag: Option<u64>,
     /// The size of what is accessed, in traces that tell.
-    pub(super) size: Option<u64>,
+    pub size: Option<u64>,
 }
 
+/// Why a trace cannot be read: names the file and, where it can, the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceError(String);
+
+impl TraceError {
+    pub(super) fn new(name: &str, text: impl fmt::Display) -> TraceError {
+        TraceError(format!("{name}: {text}"))
+    }
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TraceError {}
+
 /// An open trace: an iterator over its accesses, which ends after the first error.
-pub(super) struct Trace {
+pub struct Trace {
     input: Input,
     parser: Parser,
     name: String,
@@ -30,9 +49,12 @@ pub(super) struct Trace {
 
 impl Trace {
     /// Opens a trace; without a format, its first bytes decide.
-    pub(super) fn open(path: &Path, format: Option<Format>) -> Result<Trace, BenchError> {
+    ///
+    /// # Errors
+    /// There is no such file, or no way to read it.
+    pub fn open(path: &Path, format: Option<Format>) -> Result<Trace, TraceError> {
         let name = path.display().to_string();
-        let in_file = |text: String| BenchError::Trace(format!("{name}: {text}"));
+        let in_file = |text: String| TraceError::new(&name, text);
         let mut input = Input::open(path).map_err(in_file)?;
         let format = match format {
             Some(format) => format,
@@ -43,13 +65,13 @@ impl Trace {
     }
 
     /// The format it is read as.
-    pub(super) fn format(&self) -> Format {
+    pub fn format(&self) -> Format {
         self.parser.format()
     }
 }
 
 impl Iterator for Trace {
-    type Item = Result<Access, BenchError>;
+    type Item = Result<Access, TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -60,7 +82,7 @@ impl Iterator for Trace {
             Ok(None) => None,
             Err(wrong) => {
                 self.failed = true;
-                Some(Err(BenchError::Trace(format!("{}: {wrong}", self.name))))
+                Some(Err(TraceError::new(&self.name, wrong)))
             }
         }
     }

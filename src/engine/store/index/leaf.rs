@@ -44,7 +44,7 @@ pub(in crate::engine::store) struct SlotRef {
 
 #[inline]
 fn first(tag: u32, buckets: u32) -> u32 {
-    (u64::from(tag) * u64::from(buckets) >> TAG_BITS) as u32
+    ((u64::from(tag) * u64::from(buckets)) >> TAG_BITS) as u32
 }
 
 #[inline]

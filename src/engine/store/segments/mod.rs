@@ -1,121 +1,22 @@
 //! Segments: blocks of the arena that items are appended to, in FIFO lists by region, with counts
 //! of what in them is still alive. Knows nothing of the index.
 
+mod class;
+mod regions;
+mod segment;
+
+pub(super) use regions::Region;
+pub(super) use segment::SegmentRef;
+
 use super::arena::{Arena, Block};
 use super::index::OFFSET_MAX;
 use super::item::{self, Draft, Raw};
 use crate::command::Time;
+use class::{CLASSES, Class, class_from_ms, class_of};
+use regions::{List, NONE, Sums};
+use segment::{BINS, Segment};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The two regions of the eviction policy; other policies use `Main` only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Region {
-    /// Where new items arrive.
-    Window = 0,
-    /// Where they stay when they have proved themselves.
-    Main = 1,
-}
-
-/// Items of about the same time to live: class 0 has no deadline, class 1 up to 1.024
-/// seconds to live, each further one as much again as all before it.
-pub(super) type Class = u8;
-const CLASSES: usize = 40;
-/// Deadlines of a segment are counted in this many bins, an eighth of a class wide each.
-const BINS: usize = 16;
-const NONE: u32 = u32::MAX;
-
-/// The class of an item with this deadline.
-#[inline]
-pub(super) fn class_of(deadline: Option<Time>, now: Time) -> Class {
-    match deadline {
-        None => 0,
-        Some(d) => {
-            let left = d.0.saturating_sub(now.0) >> 10;
-            (65 - left.leading_zeros()).min(CLASSES as u32 - 1) as Class
-        }
-    }
-}
-
-/// Half of what the bins of a class span, in milliseconds: the width of the class.
-fn class_ms(class: Class) -> u64 {
-    1 << (u32::from(class.max(1)) + 8)
-}
-
-/// The least time to live of a class, in milliseconds.
-fn class_from_ms(class: Class) -> u64 {
-    if class <= 1 { 0 } else { class_ms(class) }
-}
-
-/// A segment as it was when somebody remembered it: its number is used again when it is freed,
-/// its serial never.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SegmentRef {
-    pub(super) id: u32,
-    serial: u64,
-}
-
-/// What is known of a segment.
-#[derive(Debug)]
-pub(super) struct Segment {
-    block: Option<Block>,
-    serial: u64,
-    /// Bytes appended.
-    pub(super) len: u32,
-    /// Bytes of live items, big values not counted.
-    pub(super) live_bytes: u32,
-    /// Live items.
-    pub(super) live_items: u32,
-    pub(super) region: Region,
-    class: Class,
-    open: bool,
-    previous: u32,
-    next: u32,
-    /// When it was opened.
-    pub(super) opened: Time,
-    /// Latest deadline in it; 0 without.
-    deadline_max: Time,
-    /// Where the bins begin.
-    bins_from: u64,
-    /// Live bytes by deadline.
-    bins: [u32; BINS],
-}
-
-impl Segment {
-    fn bin(&self, deadline: Time) -> Option<usize> {
-        let bin = deadline.0.checked_sub(self.bins_from)? / self.bin_ms();
-        (bin < BINS as u64).then_some(bin as usize)
-    }
-
-    fn bin_ms(&self) -> u64 {
-        class_ms(self.class) / 8
-    }
-
-    /// Bytes that cleaning would free, dead and, as far as the bins tell, expired ones.
-    pub(super) fn reclaimable(&self, now: Time) -> u32 {
-        let dead = self.len - self.live_bytes;
-        if self.class == 0 || now.0 < self.bins_from {
-            return dead;
-        }
-        let passed = (now.0 - self.bins_from) / self.bin_ms();
-        dead + self.bins[..BINS.min(passed as usize)].iter().sum::<u32>()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct List {
-    head: u32,
-    tail: u32,
-}
-
-/// Sums over the segments of a region.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums {
-    /// Bytes of live items.
-    pub(super) bytes: u64,
-    /// Live items.
-    pub(super) items: u64,
-}
 
 /// All segments of a shard.
 #[derive(Debug)]
@@ -169,19 +70,9 @@ impl Segments {
         self.blocks
     }
 
-    /// Live items and bytes of a region.
-    pub(super) fn sums(&self, region: Region) -> Sums {
-        self.sums[region as usize]
-    }
-
     /// Bytes appended to segments and not yet freed, dead ones included.
     pub(super) fn len_sum(&self) -> u64 {
         self.len_sum
-    }
-
-    /// Bytes of live items.
-    pub(super) fn live_bytes(&self) -> u64 {
-        self.sums[0].bytes + self.sums[1].bytes
     }
 
     /// The segment of an offset.
@@ -402,74 +293,9 @@ impl Segments {
         }
     }
 
-    /// Links a segment behind `previous` (`NONE`: at the head).
-    fn link(&mut self, id: u32, region: Region, previous: u32) {
-        let list = &mut self.lists[region as usize];
-        let next = if previous == NONE {
-            std::mem::replace(&mut list.head, id)
-        } else {
-            std::mem::replace(&mut self.list[previous as usize].next, id)
-        };
-        if next == NONE {
-            list.tail = id;
-        } else {
-            self.list[next as usize].previous = id;
-        }
-        let segment = &mut self.list[id as usize];
-        segment.previous = previous;
-        segment.next = next;
-    }
-
-    fn unlink(&mut self, id: u32) {
-        let Segment { previous, next, region, .. } = self.list[id as usize];
-        let list = &mut self.lists[region as usize];
-        if previous == NONE {
-            list.head = next;
-        } else {
-            self.list[previous as usize].next = next;
-        }
-        let list = &mut self.lists[region as usize];
-        if next == NONE {
-            list.tail = previous;
-        } else {
-            self.list[next as usize].previous = previous;
-        }
-    }
-
-    /// The oldest segment of a region.
-    pub(super) fn head(&self, region: Region) -> Option<u32> {
-        let head = self.lists[region as usize].head;
-        (head != NONE).then_some(head)
-    }
-
     /// Whether items may still be appended to it.
     pub(super) fn is_open(&self, id: u32) -> bool {
         self.get(id).open
-    }
-
-    /// Makes the oldest segment of the window the newest of main, as it is.
-    pub(super) fn promote_head(&mut self) -> bool {
-        let Some(id) = self.head(Region::Window) else { return false };
-        if self.get(id).open {
-            return false;
-        }
-        self.unlink(id);
-        let segment = &mut self.list[id as usize];
-        segment.region = Region::Main;
-        let sums = Sums { bytes: segment.live_bytes.into(), items: segment.live_items.into() };
-        for (region, add) in [(Region::Window, false), (Region::Main, true)] {
-            let to = &mut self.sums[region as usize];
-            if add {
-                to.bytes += sums.bytes;
-                to.items += sums.items;
-            } else {
-                to.bytes -= sums.bytes;
-                to.items -= sums.items;
-            }
-        }
-        let tail = self.lists[Region::Main as usize].tail;
-        self.link(id, Region::Main, tail);
-        true
     }
 
     /// Marks an item dead; frees its segment when that was the last one and it is sealed.

@@ -1,0 +1,140 @@
+//! Thread time of each write and each step of upkeep, at ten million keys: while the index grows,
+//! while deleted items are cleaned away, at the bound, and at a million expiries in a second.
+
+use crate::common::histogram::Histogram;
+use crate::common::{Cell, Options, Report, Table, thread_cpu_nanos};
+use crate::world::{ITEM_BYTES, World};
+use crabcache::command::reply::ReplyBuilder;
+use crabcache::command::{Command, SpaceOp};
+
+const KEYS: u64 = 10_000_000;
+/// Writes in a simulated millisecond, and looks at the timer of upkeep.
+const WRITES_PER_MS: u64 = 1000;
+const POLLS_PER_MS: u64 = 16;
+const LONGEST_NANOS: u64 = 2_000_000;
+/// Bounds of the columns, powers of two of nanoseconds.
+const BOUNDS: [u32; 5] = [10, 14, 16, 18, 20];
+
+pub(crate) fn measure(options: &Options, report: &mut Report) {
+    let keys = options.scaled(KEYS);
+    let columns = [
+        "while",
+        "step",
+        "count",
+        "< 1 µs",
+        "< 16 µs",
+        "< 66 µs",
+        "< 262 µs",
+        "< 1.05 ms",
+        "longer",
+        "p99.9 µs",
+        "max µs",
+        "over 2 ms",
+    ];
+    let mut table = Table::new("Thread CPU time of single steps, 10 M keys 16/32 B", &columns);
+    let mut world = grow(&mut table, keys);
+    clean(&mut table, &mut world, keys);
+    flush(&mut table, &mut world);
+    evict(&mut table, keys);
+    let (tenth, second) = (keys / 10, 1000);
+    expire(&mut table, "1 M of 10 M expire within 1 s", keys - tenth, tenth, second);
+    expire(&mut table, "1 M of 10 M expire at once", keys - tenth, tenth, 1);
+    expire(&mut table, "10 M expire within 10 s", 0, keys, 10 * second);
+    report.table(table);
+}
+
+fn row(table: &mut Table, when: &str, step: &str, histogram: &mut Histogram) {
+    let found = std::mem::take(histogram);
+    let mut cells = vec![Cell::text(when), Cell::text(step), Cell::count(found.total())];
+    let mut from = 0;
+    for to in BOUNDS.map(|power| 1 << power) {
+        cells.push(Cell::count(found.between(from, to)));
+        from = to;
+    }
+    cells.push(Cell::count(found.between(from, u64::MAX)));
+    cells.push(Cell::Number(found.quantile(0.999) as f64 / 1e3, 1));
+    cells.push(Cell::Number(found.max() as f64 / 1e3, 1));
+    cells.push(Cell::text(if found.max() > LONGEST_NANOS { "YES" } else { "no" }));
+    table.row(cells);
+}
+
+/// Writes `count` new keys, timed, at the pace of a busy worker.
+fn fill(world: &mut World, count: u64) {
+    for i in 1..=count {
+        world.add(None, true);
+        if i.is_multiple_of(WRITES_PER_MS / POLLS_PER_MS) {
+            world.poll();
+        }
+        if i.is_multiple_of(WRITES_PER_MS) {
+            world.tick(0);
+        }
+    }
+}
+
+fn quiet(world: &mut World, ms: u64) {
+    (0..ms).for_each(|_| world.tick(POLLS_PER_MS));
+}
+
+fn grow(table: &mut Table, keys: u64) -> World {
+    let mut world = World::new(None);
+    fill(&mut world, keys);
+    row(table, "index growth", "SET", &mut world.writes);
+    row(table, "index growth", "upkeep", &mut world.upkeep);
+    world
+}
+
+fn clean(table: &mut Table, world: &mut World, keys: u64) {
+    for id in 0..keys {
+        if world.random.next() & 1 == 0 {
+            world.remove(id);
+        }
+        if id.is_multiple_of(WRITES_PER_MS / POLLS_PER_MS) {
+            world.poll();
+        }
+        if id.is_multiple_of(WRITES_PER_MS) {
+            world.tick(0);
+        }
+    }
+    quiet(world, 2000);
+    row(table, "half deleted at random", "DEL", &mut world.writes);
+    row(table, "half deleted at random", "upkeep", &mut world.upkeep);
+}
+
+fn flush(table: &mut Table, world: &mut World) {
+    let mut out = ReplyBuilder::default();
+    let began = thread_cpu_nanos();
+    world.engine.execute(&Command::Space(SpaceOp::Flush), world.now(), &mut out);
+    world.writes.add(thread_cpu_nanos() - began);
+    quiet(world, 2000);
+    row(table, "FLUSHALL of 5 M", "FLUSHALL", &mut world.writes);
+    row(table, "FLUSHALL of 5 M", "upkeep", &mut world.upkeep);
+}
+
+fn evict(table: &mut Table, keys: u64) {
+    let mut world = World::new(Some(keys * (ITEM_BYTES + 15)));
+    fill(&mut world, keys + keys / 2);
+    row(table, "a third evicted", "SET", &mut world.writes);
+    row(table, "a third evicted", "upkeep", &mut world.upkeep);
+    row(table, "a third evicted", "rebalance", &mut world.rebalance);
+}
+
+/// `mortal` of the keys expire, evenly over `over_ms`, the others never.
+fn expire(table: &mut Table, when: &str, immortal: u64, mortal: u64, over_ms: u64) {
+    let mut world = World::new(None);
+    let total = immortal + mortal;
+    let first_ms = total / WRITES_PER_MS + 10_000;
+    for i in 0..total {
+        let is_mortal = i * mortal / total != (i + 1) * mortal / total;
+        let at = first_ms + world.random.below(over_ms);
+        let ttl = is_mortal.then(|| at - world.elapsed_ms());
+        world.add(ttl, true);
+        if i.is_multiple_of(WRITES_PER_MS) {
+            world.tick(1);
+        }
+    }
+    row(table, when, "SET before", &mut world.writes);
+    world.upkeep = Histogram::default();
+    world.skip_to(first_ms - 1);
+    quiet(&mut world, over_ms + 2000);
+    row(table, when, "upkeep", &mut world.upkeep);
+}

@@ -1,0 +1,147 @@
+//! An engine with one thread that works on it in simulated time, each step on the clock of the
+//! thread.
+
+use crate::common::histogram::Histogram;
+use crate::common::{EPOCH, UpkeepPace, engine, sum, thread_cpu_nanos, upkeep_step};
+use crabcache::cli::bench::{KeyText, Random};
+use crabcache::command::{Time, Value};
+use crabcache::engine::Engine;
+
+const VALUE: &[u8] = &[b'v'; 32];
+/// Bytes of an item 16/32 B in a segment: flags, two lengths, key, value; five for a deadline.
+pub(crate) const ITEM_BYTES: u64 = 3 + 16 + 32;
+const DEADLINE_BYTES: u64 = 5;
+
+/// Touches `bytes` of memory and gives them back. In a virtual machine, memory that the machine
+/// has never used costs its first user several times more, which is not what is to be measured.
+pub(crate) fn warm(bytes: usize) {
+    std::hint::black_box(vec![1u8; bytes]);
+}
+
+/// An engine, its time, and what steps on it cost.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) random: Random,
+    /// Time of each write, when it is asked for.
+    pub(crate) writes: Histogram,
+    /// Time of each step of upkeep.
+    pub(crate) upkeep: Histogram,
+    /// Time of each division of the bound between shards.
+    pub(crate) rebalance: Histogram,
+    /// Processor time of all upkeep.
+    pub(crate) upkeep_nanos: u64,
+    /// Writes that found no room.
+    pub(crate) refused: u64,
+    pace: UpkeepPace,
+    key: KeyText,
+    now_ms: u64,
+    rebalanced_ms: u64,
+    next_id: u64,
+}
+
+impl World {
+    pub(crate) fn new(max_memory: Option<u64>) -> World {
+        let engine = engine(max_memory);
+        let pace = UpkeepPace::new(&engine, 0, 1);
+        World {
+            engine,
+            random: Random::new(1),
+            writes: Histogram::default(),
+            upkeep: Histogram::default(),
+            rebalance: Histogram::default(),
+            upkeep_nanos: 0,
+            refused: 0,
+            pace,
+            key: KeyText::new(16),
+            now_ms: EPOCH.0,
+            rebalanced_ms: EPOCH.0,
+            next_id: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time(self.now_ms)
+    }
+
+    /// Milliseconds since the beginning.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        self.now_ms - EPOCH.0
+    }
+
+    /// Lets time pass without upkeep: only where there is nothing to do.
+    pub(crate) fn skip_to(&mut self, elapsed_ms: u64) {
+        self.now_ms = self.now_ms.max(EPOCH.0 + elapsed_ms);
+    }
+
+    /// Writes a key never written before. Returns the bytes of the item.
+    pub(crate) fn add(&mut self, ttl_ms: Option<u64>, timed: bool) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        assert!(self.key.write(id), "the number fits the key");
+        let now = self.now();
+        let deadline = ttl_ms.map(|ttl| Time(now.0 + ttl));
+        let began = if timed { thread_cpu_nanos() } else { 0 };
+        let key = self.engine.key(self.key.bytes());
+        let mut shard = self.engine.lock(self.engine.shard_of(&key));
+        let result = shard.store().set(&key, Value::Slice(VALUE), deadline, now);
+        drop(shard);
+        if timed {
+            self.writes.add(thread_cpu_nanos() - began);
+        }
+        self.refused += u64::from(result.is_err());
+        ITEM_BYTES + ttl_ms.map_or(0, |_| DEADLINE_BYTES)
+    }
+
+    /// Deletes a key, timed as a write.
+    pub(crate) fn remove(&mut self, id: u64) {
+        assert!(self.key.write(id), "the number fits the key");
+        let began = thread_cpu_nanos();
+        let key = self.engine.key(self.key.bytes());
+        let mut shard = self.engine.lock(self.engine.shard_of(&key));
+        let removed = shard.store().remove(&key, Time(self.now_ms));
+        drop(shard);
+        self.writes.add(thread_cpu_nanos() - began);
+        assert!(removed, "it was there");
+    }
+
+    /// Looks at the timer of upkeep, as a worker does between two batches.
+    pub(crate) fn poll(&mut self) {
+        let now = self.now();
+        let (engine, histogram, nanos) = (&self.engine, &mut self.upkeep, &mut self.upkeep_nanos);
+        self.pace.poll(now, |shard| {
+            let began = thread_cpu_nanos();
+            let more = upkeep_step(engine, shard, now);
+            let took = thread_cpu_nanos() - began;
+            histogram.add(took);
+            *nanos += took;
+            more
+        });
+        if self.now_ms >= self.rebalanced_ms + crabcache::limits::REBALANCE_MS {
+            self.rebalanced_ms = self.now_ms;
+            let began = thread_cpu_nanos();
+            self.engine.rebalance();
+            self.rebalance.add(thread_cpu_nanos() - began);
+        }
+    }
+
+    /// A millisecond with `polls` looks at the timer.
+    pub(crate) fn tick(&mut self, polls: u64) {
+        self.now_ms += 1;
+        (0..polls).for_each(|_| self.poll());
+    }
+
+    /// Keys written so far.
+    pub(crate) fn writes_count(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Bytes appended to segments and not yet given back, whether alive, dead or expired.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        sum(&self.engine, |s| s.live_bytes + s.dead_bytes)
+    }
+
+    /// Bytes of memory in use.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        sum(&self.engine, |s| s.used_bytes)
+    }
+}

@@ -1,0 +1,111 @@
+//! The regions of a shard: which segments are in each, in the order they were opened, and how much
+//! of them lives.
+
+use super::Segments;
+use super::segment::Segment;
+
+/// No segment.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The two regions of the eviction policy; other policies use `Main` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::store) enum Region {
+    /// Where new items arrive.
+    Window = 0,
+    /// Where they stay when they have proved themselves.
+    Main = 1,
+}
+
+/// The first and the last segment of a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    pub(super) head: u32,
+    pub(super) tail: u32,
+}
+
+/// Sums over the segments of a region.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine::store) struct Sums {
+    /// Bytes of live items.
+    pub(in crate::engine::store) bytes: u64,
+    /// Live items.
+    pub(in crate::engine::store) items: u64,
+}
+
+impl Segments {
+    /// Live items and bytes of a region.
+    pub(in crate::engine::store) fn sums(&self, region: Region) -> Sums {
+        self.sums[region as usize]
+    }
+
+    /// Bytes of live items.
+    pub(in crate::engine::store) fn live_bytes(&self) -> u64 {
+        self.sums[0].bytes + self.sums[1].bytes
+    }
+
+    /// Links a segment behind `previous` (`NONE`: at the head).
+    pub(super) fn link(&mut self, id: u32, region: Region, previous: u32) {
+        let list = &mut self.lists[region as usize];
+        let next = if previous == NONE {
+            std::mem::replace(&mut list.head, id)
+        } else {
+            std::mem::replace(&mut self.list[previous as usize].next, id)
+        };
+        if next == NONE {
+            list.tail = id;
+        } else {
+            self.list[next as usize].previous = id;
+        }
+        let segment = &mut self.list[id as usize];
+        segment.previous = previous;
+        segment.next = next;
+    }
+
+    /// Takes a segment out of its region's list.
+    pub(super) fn unlink(&mut self, id: u32) {
+        let Segment { previous, next, region, .. } = self.list[id as usize];
+        let list = &mut self.lists[region as usize];
+        if previous == NONE {
+            list.head = next;
+        } else {
+            self.list[previous as usize].next = next;
+        }
+        let list = &mut self.lists[region as usize];
+        if next == NONE {
+            list.tail = previous;
+        } else {
+            self.list[next as usize].previous = previous;
+        }
+    }
+
+    /// The oldest segment of a region.
+    pub(in crate::engine::store) fn head(&self, region: Region) -> Option<u32> {
+        let head = self.lists[region as usize].head;
+        (head != NONE).then_some(head)
+    }
+
+    /// Makes the oldest segment of the window the newest of main, as it is.
+    pub(in crate::engine::store) fn promote_head(&mut self) -> bool {
+        let Some(id) = self.head(Region::Window) else { return false };
+        if self.get(id).open {
+            return false;
+        }
+        self.unlink(id);
+        let segment = &mut self.list[id as usize];
+        segment.region = Region::Main;
+        let sums = Sums { bytes: segment.live_bytes.into(), items: segment.live_items.into() };
+        for (region, add) in [(Region::Window, false), (Region::Main, true)] {
+            let to = &mut self.sums[region as usize];
+            if add {
+                to.bytes += sums.bytes;
+                to.items += sums.items;
+            } else {
+                to.bytes -= sums.bytes;
+                to.items -= sums.items;
+            }
+        }
+        let tail = self.lists[Region::Main as usize].tail;
+        self.link(id, Region::Main, tail);
+        true
+    }
+}
