@@ -20,7 +20,7 @@ const STEPS_MAX: u32 = 64;
 /// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
 const DEAD_SHARE_MAX: u64 = 8;
 /// Counting starts when this share (of 100) of a bound is used.
-const TRACKING_FROM: u64 = 50;
+const TRACKING_FROM: u64 = 80;
 /// Most items of main passed over in search of a victim for one candidate.
 const SECOND_CHANCES_MAX: u32 = 128;
 
