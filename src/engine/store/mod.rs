@@ -36,6 +36,7 @@ use segments::Segments;
 use stats::Counters;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use view::prefetch;
 
 /// There is no room and nothing may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +138,11 @@ impl Store {
     fn find(&self, key: &Key<'_>) -> Option<SlotRef> {
         let segments = &self.segments;
         self.index.find(self.local(key.group()), key.hash, |word| {
-            item::has_key(segments.bytes(word.offset()), key.bytes)
+            let bytes = segments.bytes(word.offset());
+            // The value comes after the name: its lines are fetched while the name is compared.
+            prefetch(bytes.as_ptr().wrapping_add(64));
+            prefetch(bytes.as_ptr().wrapping_add(128));
+            item::has_key(bytes, key.bytes)
         })
     }
 

@@ -103,7 +103,7 @@ impl Store {
 
 /// Asks the processor to fetch a cache line; any address is harmless.
 #[inline]
-fn prefetch(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it never faults.
     unsafe {
