@@ -32,6 +32,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
         "over 2 ms",
     ];
     let mut table = Table::new("Thread CPU time of single steps, 10 M keys 16/32 B", &columns);
+    nothing(&mut table, keys);
     let mut world = grow(&mut table, keys);
     clean(&mut table, &mut world, keys);
     flush(&mut table, &mut world);
@@ -56,6 +57,17 @@ fn row(table: &mut Table, when: &str, step: &str, histogram: &mut Histogram) {
     cells.push(Cell::Number(found.max() as f64 / 1e3, 1));
     cells.push(Cell::text(if found.max() > LONGEST_NANOS { "YES" } else { "no" }));
     table.row(cells);
+}
+
+/// What the clock and the machine cost when there is nothing to do.
+fn nothing(table: &mut Table, count: u64) {
+    let mut histogram = Histogram::default();
+    for i in 0..count {
+        let began = thread_cpu_nanos();
+        std::hint::black_box(i);
+        histogram.add(thread_cpu_nanos() - began);
+    }
+    row(table, "nothing", "the clock alone", &mut histogram);
 }
 
 /// Writes `count` new keys, timed, at the pace of a busy worker.
