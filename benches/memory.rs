@@ -231,7 +231,7 @@ fn needed_refilled(keys: u64, value: usize) -> u64 {
 
 /// Half of all keys.
 fn is_chosen(id: u64) -> bool {
-    Random::new(id).next() & 1 == 0
+    Random::new(id).draw() & 1 == 0
 }
 
 /// An engine with one thread that works on it, in simulated time.

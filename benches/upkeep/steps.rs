@@ -97,7 +97,7 @@ fn grow(table: &mut Table, keys: u64) -> World {
 
 fn clean(table: &mut Table, world: &mut World, keys: u64) {
     for id in 0..keys {
-        if world.random.next() & 1 == 0 {
+        if world.random.draw() & 1 == 0 {
             world.remove(id);
         }
         if id.is_multiple_of(WRITES_PER_MS / POLLS_PER_MS) {

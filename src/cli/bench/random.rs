@@ -15,8 +15,7 @@ impl Random {
     }
 
     /// 64 random bits.
-    #[allow(clippy::should_implement_trait, reason = "a stream without end is no iterator here")]
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let shifted = s[1] << 17;
@@ -32,12 +31,12 @@ impl Random {
     /// A number below `bound`, by multiplication (Lemire): its bias, `bound / 2^64`, is far
     /// below anything a benchmark can see.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number in [0, 1) with 53 random bits.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        (self.draw() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
     fn same_seed_same_stream_and_other_seed_another() {
         let take = |seed| -> Vec<u64> {
             let mut random = Random::new(seed);
-            (0..8).map(|_| random.next()).collect()
+            (0..8).map(|_| random.draw()).collect()
         };
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(8));

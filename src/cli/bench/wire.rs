@@ -84,7 +84,7 @@ impl Encoder {
     fn make_noise(&mut self, size: usize, random: &mut Random) {
         self.noise.resize(size + NOISE_EXTRA_BYTES, 0);
         for chunk in self.noise.chunks_mut(8) {
-            chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&random.draw().to_le_bytes()[..chunk.len()]);
         }
     }
 }

@@ -106,7 +106,7 @@ impl Workload {
             Source::Fill(ids) => ids.next().map(|id| (Kind::Set, id)),
             Source::Mix { chooser, read_threshold, left } => {
                 *left = left.checked_sub(1)?;
-                let read = (self.random.next() >> 32) < *read_threshold;
+                let read = (self.random.draw() >> 32) < *read_threshold;
                 let kind = if read { Kind::Get } else { Kind::Set };
                 Some((kind, chooser.next(&mut self.random)))
             }

@@ -265,22 +265,24 @@ impl Store {
         if window == 0 || (window <= target && main > 0) {
             return self.evict_main(now, true);
         }
-        let Some(candidate) = self.under_hand(Region::Window, now) else {
+        let Some(Found { hash, .. }) = self.under_hand(Region::Window, now) else {
             return self.evict_main(now, true);
         };
-        let Some(victim) = self.main_victim(true, now) else {
-            return self.move_to_main(&candidate, 0, now) || self.evict(&candidate);
+        let victim = self.main_victim(true, now);
+        let admit = match (&victim, &mut self.admission) {
+            (Some(victim), Some(admission)) => admission.admit(hash, victim.hash),
+            _ => true,
         };
-        let Some(admission) = &mut self.admission else { return false };
-        if !admission.admit(candidate.hash, victim.hash) {
+        if let Some(victim) = victim.as_ref().filter(|_| admit) {
+            self.evict(victim);
+        }
+        // Looked up again: the search for a victim removes what has expired, and slots move with
+        // every removal.
+        let Some(candidate) = self.under_hand(Region::Window, now) else { return true };
+        if !admit {
             return self.evict(&candidate);
         }
-        self.evict(&victim);
-        // The slot may have moved with the victim's removal.
-        if let Some(candidate) = self.under_hand(Region::Window, now) {
-            self.move_to_main(&candidate, 0, now);
-        }
-        true
+        self.move_to_main(&candidate, 0, now) || victim.is_some() || self.evict(&candidate)
     }
 
     fn evict_main(&mut self, now: Time, second_chance: bool) -> bool {
