@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::command::spec;
 use crate::config::Config;
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{self, Engine, EngineOptions};
 use crate::http::{self, HttpServer, HttpState};
 use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
@@ -129,7 +129,7 @@ fn listen(config: &Config, workers: usize) -> Result<Vec<TcpListener>, NodeError
 fn share(config: &Config, workers: usize) -> Shared {
     let memory = &config.memory;
     let shards = match memory.shards {
-        0 => (workers * limits::SHARDS_PER_WORKER).next_power_of_two().min(limits::SHARDS_MAX),
+        0 => engine::suitable_shards(workers * limits::SHARDS_PER_WORKER, memory.max_bytes()),
         shards => shards,
     };
     let engine = Engine::new(&EngineOptions {

@@ -56,6 +56,10 @@ const BLOCK_BYTES_MIN: u64 = 64 * 1024;
 const BLOCK_BYTES_MAX: u64 = 256 * 1024;
 /// A shard should have room for at least this many blocks.
 const BLOCKS_PER_SHARD_MIN: u64 = 256;
+/// A shard cannot do with fewer blocks than these.
+const BLOCKS_PER_SHARD_LEAST: usize = 8;
+/// A node that chooses gives every shard at least this much of its bound on memory.
+const SHARD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// Blocks are small where a shard is small, so that open ones are a small part of it.
 fn block_bytes(options: &EngineOptions) -> usize {
@@ -64,11 +68,21 @@ fn block_bytes(options: &EngineOptions) -> usize {
     1 << bytes.ilog2()
 }
 
+/// How many shards suit a node: about `wanted`, fewer where each would be small.
+pub fn suitable_shards(wanted: usize, max_memory: Option<u64>) -> usize {
+    let by_memory = max_memory.map_or(u64::MAX, |b| b / SHARD_BYTES_MIN);
+    let most = by_memory.clamp(1, SHARDS_MAX as u64) as usize;
+    let wanted = wanted.clamp(1, SHARDS_MAX).next_power_of_two();
+    if wanted <= most { wanted } else { 1 << most.ilog2() }
+}
+
 /// All data of a node.
 pub struct Engine {
     shards: Box<[ShardCell]>,
     seed: u64,
     max_memory: AtomicU64,
+    max_items: AtomicU64,
+    block_bytes: usize,
 }
 
 /// A shard on cache lines of its own, lock and hot counters together.
@@ -83,7 +97,8 @@ pub struct Shard {
 impl Engine {
     /// An empty engine.
     pub fn new(options: &EngineOptions) -> Engine {
-        let arena = Arc::new(Arena::new(block_bytes(options)));
+        let block_bytes = block_bytes(options);
+        let arena = Arc::new(Arena::new(block_bytes));
         let big_bytes = Arc::new(AtomicU64::new(0));
         let mut options = options.clone();
         options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
@@ -93,8 +108,13 @@ impl Engine {
                 ShardCell(Mutex::new(Shard { store }))
             })
             .collect();
-        let engine =
-            Engine { shards, seed: options.hash_seed, max_memory: AtomicU64::new(u64::MAX) };
+        let engine = Engine {
+            shards,
+            seed: options.hash_seed,
+            max_memory: AtomicU64::new(u64::MAX),
+            max_items: AtomicU64::new(u64::MAX),
+            block_bytes,
+        };
         engine.set_limits(options.max_memory, options.max_items);
         engine
     }
@@ -119,12 +139,23 @@ impl Engine {
     /// Bounds the data of the node: bytes of memory and number of items. Each shard gets its
     /// share.
     pub fn set_limits(&self, max_memory: Option<u64>, max_items: Option<u64>) {
-        self.max_memory.store(max_memory.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let (memory, items) = (max_memory.unwrap_or(u64::MAX), max_items.unwrap_or(u64::MAX));
+        let old_memory = self.max_memory.swap(memory, Ordering::Relaxed);
+        let old_items = self.max_items.swap(items, Ordering::Relaxed);
+        if (old_memory, old_items) == (memory, items) {
+            return;
+        }
         let count = self.shards.len() as u64;
         for shard in 0..self.shards.len() {
             let (bytes, items) = budget::share(max_memory, max_items, shard as u64, count);
             self.lock(shard).store().set_limits(bytes, items);
         }
+    }
+
+    /// The least bound on memory that this engine can hold: below it a shard has no room for the
+    /// few blocks that it always works with.
+    pub fn max_memory_min(&self) -> u64 {
+        (self.shards.len() * BLOCKS_PER_SHARD_LEAST * self.block_bytes) as u64
     }
 
     /// Changes which items go when a bound is reached.

@@ -35,12 +35,28 @@ impl Server {
         let pairs: Vec<(&[u8], &[u8])> =
             (0..args.len()).step_by(2).map(|i| (args.get(i), args.get(i + 1))).collect();
         let mut config = self.config.lock();
-        match redis::set(&mut config, &pairs) {
+        let mut next = config.clone();
+        match redis::set(&mut next, &pairs).and_then(|()| self.check(&next)) {
             Ok(()) => {
+                *config = next;
                 self.apply(&config);
                 out.simple("OK");
             }
             Err(text) => out.error(&text),
+        }
+    }
+
+    /// Whether the node as it runs can hold to these settings.
+    fn check(&self, config: &Config) -> Result<(), String> {
+        let least = self.shared.engine.max_memory_min();
+        match config.memory.max_bytes() {
+            Some(bytes) if bytes < least => Err(format!(
+                "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - at least \
+                 {least} bytes with the {} shards of this node; start it with memory.max_memory \
+                 set to have fewer shards",
+                self.shared.engine.shard_count()
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -12,9 +12,9 @@ const STEP_ITEMS: usize = 256;
 /// Most blocks that one step gives back.
 const STEP_BLOCKS: usize = 4;
 /// Cleaning starts above this share of dead and expired bytes (of 100) in the segments.
-const CLEAN_ABOVE: u64 = 10;
+const CLEAN_ABOVE: u64 = 8;
 /// A segment is worth cleaning above this share of dead and expired bytes (of 100).
-const WORTH_CLEANING: u64 = 10;
+const WORTH_CLEANING: u64 = 8;
 /// Segments are weighed at most this often, in milliseconds, when nothing was found to clean.
 const WEIGH_EVERY_MS: u64 = 50;
 

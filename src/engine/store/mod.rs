@@ -110,7 +110,8 @@ impl Store {
         self.limit_bytes = bytes.unwrap_or(u64::MAX);
         self.limit_items = items.unwrap_or(u64::MAX);
         let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
-        self.segments.set_open_max((blocks / 32) as usize);
+        // Half of an open segment is empty at the mean: at most 3 % of the bound are.
+        self.segments.set_open_max((blocks / 16) as usize);
         self.admission = None;
         self.tracking = false;
     }

@@ -12,7 +12,7 @@ use super::arena::{Arena, Block};
 use super::index::OFFSET_MAX;
 use super::item::{self, Draft, Raw};
 use crate::command::Time;
-use class::{CLASSES, Class, class_from_ms, class_of};
+use class::{CLASSES, Class, class_from_ms, class_ms, class_of};
 use regions::{List, NONE, Sums};
 use segment::{BINS, Segment};
 use std::collections::BTreeSet;
@@ -161,7 +161,7 @@ impl Segments {
             return None;
         }
         let segment = &self.list[id as usize];
-        if deadline.is_some_and(|d| segment.bin(d).is_none()) {
+        if deadline.is_some_and(|d| !segment.fits(d)) {
             return None;
         }
         (segment.len as usize + len <= self.arena.block_bytes()).then_some(id)
@@ -203,9 +203,7 @@ impl Segments {
 
     fn note_deadline(&mut self, id: u32, deadline: Time, len: u32) {
         let segment = &mut self.list[id as usize];
-        if let Some(bin) = segment.bin(deadline) {
-            segment.bins[bin] += len;
-        }
+        segment.count(deadline, len);
         if deadline <= segment.deadline_max {
             return;
         }
@@ -214,8 +212,7 @@ impl Segments {
             return;
         }
         // Rounded up, so that a sealed segment is queued anew a few times in its life at most.
-        let bin_ms = segment.bin_ms();
-        let latest = Time(deadline.0.next_multiple_of(bin_ms));
+        let latest = Time(deadline.0.next_multiple_of(segment.bin_ms));
         let old = std::mem::replace(&mut segment.deadline_max, latest);
         self.deadlines.remove(&(old, id));
         self.deadlines.insert((latest, id));
@@ -257,6 +254,7 @@ impl Segments {
             opened: now,
             deadline_max: Time(0),
             bins_from: now.0 + class_from_ms(class),
+            bin_ms: class_ms(class) / 8,
             bins: [0; BINS],
         };
         let id = match self.free.pop() {
@@ -312,9 +310,7 @@ impl Segments {
         segment.live_items -= 1;
         if let Some(deadline) = deadline {
             self.with_deadline -= 1;
-            if let Some(bin) = segment.bin(deadline) {
-                segment.bins[bin] = segment.bins[bin].saturating_sub(len);
-            }
+            segment.discount(deadline, len);
         }
         let sums = &mut self.sums[segment.region as usize];
         sums.bytes -= u64::from(len);
@@ -337,17 +333,11 @@ impl Segments {
                 (raw.deadline, raw.len as u32)
             };
             let (Some(old), Some(new)) = (old, draft.deadline) else { return false };
-            let segment = &self.list[id as usize];
-            let (Some(from), Some(to)) = (segment.bin(old), segment.bin(new)) else {
-                return false;
-            };
-            if !item::overwrite(self.bytes_mut(offset), draft) {
+            if !self.get(id).fits(new) || !item::overwrite(self.bytes_mut(offset), draft) {
                 return false;
             }
-            let segment = &mut self.list[id as usize];
-            segment.bins[from] = segment.bins[from].saturating_sub(len);
+            self.list[id as usize].discount(old, len);
             self.note_deadline(id, new, len);
-            debug_assert!(to < BINS);
             return true;
         }
         item::overwrite(self.bytes_mut(offset), draft)

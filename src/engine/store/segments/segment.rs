@@ -1,7 +1,7 @@
 //! What is known of one segment: how full it is, what of it lives, and when that dies.
 
 use super::super::arena::Block;
-use super::class::{Class, class_ms};
+use super::class::Class;
 use super::regions::Region;
 use crate::command::Time;
 
@@ -38,22 +38,51 @@ pub(in crate::engine::store) struct Segment {
     pub(super) deadline_max: Time,
     /// Where the bins begin.
     pub(super) bins_from: u64,
+    /// The width of a bin in milliseconds: an eighth of the class, more where items of other
+    /// classes joined.
+    pub(super) bin_ms: u64,
     /// Live bytes by deadline.
     pub(super) bins: [u32; BINS],
 }
 
 impl Segment {
-    /// The bin of a deadline, if it has one here.
+    /// Whether the bins tell this deadline apart from others of its class.
     #[inline]
-    pub(super) fn bin(&self, deadline: Time) -> Option<usize> {
-        let bin = deadline.0.checked_sub(self.bins_from)? / self.bin_ms();
-        (bin < BINS as u64).then_some(bin as usize)
+    pub(super) fn fits(&self, deadline: Time) -> bool {
+        deadline.0 >= self.bins_from && (deadline.0 - self.bins_from) / self.bin_ms < BINS as u64
     }
 
-    /// The width of a bin in milliseconds.
+    /// The bin of a deadline; one that comes too early for the bins is in the first.
     #[inline]
-    pub(super) fn bin_ms(&self) -> u64 {
-        class_ms(self.class) / 8
+    pub(super) fn bin(&self, deadline: Time) -> usize {
+        let bin = deadline.0.saturating_sub(self.bins_from) / self.bin_ms;
+        bin.min(BINS as u64 - 1) as usize
+    }
+
+    /// Counts live bytes by deadline, in wider bins if need be.
+    #[inline]
+    pub(super) fn count(&mut self, deadline: Time, len: u32) {
+        while deadline.0.saturating_sub(self.bins_from) / self.bin_ms >= BINS as u64 {
+            self.widen();
+        }
+        self.bins[self.bin(deadline)] += len;
+    }
+
+    /// Takes live bytes off again.
+    #[inline]
+    pub(super) fn discount(&mut self, deadline: Time, len: u32) {
+        let bin = self.bin(deadline);
+        debug_assert!(self.bins[bin] >= len);
+        self.bins[bin] -= len;
+    }
+
+    #[cold]
+    fn widen(&mut self) {
+        let old = std::mem::take(&mut self.bins);
+        for (i, bytes) in old.into_iter().enumerate() {
+            self.bins[i / 2] += bytes;
+        }
+        self.bin_ms *= 2;
     }
 
     /// Bytes that cleaning would free, dead and, as far as the bins tell, expired ones.
@@ -62,7 +91,7 @@ impl Segment {
         if self.class == 0 || now.0 < self.bins_from {
             return dead;
         }
-        let passed = (now.0 - self.bins_from) / self.bin_ms();
+        let passed = (now.0 - self.bins_from) / self.bin_ms;
         dead + self.bins[..BINS.min(passed as usize)].iter().sum::<u32>()
     }
 }
