@@ -3,6 +3,7 @@
 
 mod budget;
 mod execute;
+mod extents;
 mod glob;
 mod key;
 mod keys;
@@ -10,6 +11,7 @@ mod policy;
 mod space;
 mod store;
 
+pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::Key;
 pub use policy::Policy;
@@ -17,6 +19,7 @@ pub use store::{Full, Item, ItemValue, Store, StoreStats};
 
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Time};
+use extents::Extents;
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -69,6 +72,7 @@ pub struct Engine {
     shards: Box<[ShardCell]>,
     seed: u64,
     max_memory: AtomicU64,
+    extents: Arc<Extents>,
 }
 
 /// A shard on cache lines of its own, lock and hot counters together.
@@ -84,17 +88,17 @@ impl Engine {
     /// An empty engine.
     pub fn new(options: &EngineOptions) -> Engine {
         let arena = Arc::new(Arena::new(block_bytes(options)));
-        let big_bytes = Arc::new(AtomicU64::new(0));
+        let extents = Extents::new();
         let mut options = options.clone();
         options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
         let shards = (0..options.shards)
             .map(|_| {
-                let store = Store::new(&options, arena.clone(), big_bytes.clone());
+                let store = Store::new(&options, arena.clone(), extents.clone());
                 ShardCell(Mutex::new(Shard { store }))
             })
             .collect();
-        let engine =
-            Engine { shards, seed: options.hash_seed, max_memory: AtomicU64::new(u64::MAX) };
+        let max_memory = AtomicU64::new(u64::MAX);
+        let engine = Engine { shards, seed: options.hash_seed, max_memory, extents };
         engine.set_limits(options.max_memory, options.max_items);
         engine
     }
@@ -114,6 +118,19 @@ impl Engine {
     /// How many shards there are.
     pub fn shard_count(&self) -> usize {
         self.shards.len()
+    }
+
+    /// A buffer for a value longer than `limits::SHARED_VALUE_BYTES_MIN`, to be filled where no
+    /// lock is held: frozen, it is stored as it is, while other bytes are copied under the lock.
+    /// `None` when the system has no addresses left.
+    pub fn buffer(&self, len: usize) -> Option<BigBuffer> {
+        self.extents.buffer(len)
+    }
+
+    /// Bytes of all big values that anybody refers to, in whole pages: those stored, and those
+    /// that only an unfinished command or an unsent answer still needs.
+    pub fn big_bytes(&self) -> u64 {
+        self.extents.value_bytes()
     }
 
     /// Bounds the data of the node: bytes of memory and number of items. Each shard gets its
