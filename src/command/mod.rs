@@ -136,7 +136,7 @@ pub enum KeyOp<'a> {
     /// SETNX: an integer reply.
     SetNx(Value<'a>),
     /// APPEND.
-    Append(&'a [u8]),
+    Append(Value<'a>),
     /// STRLEN.
     StrLen,
     /// GETRANGE, SUBSTR: bounds as given, negative counts from the end.

@@ -13,9 +13,10 @@ pub(super) fn len<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
 }
 
 /// APPEND. On a missing key it is a SET, even of nothing.
-pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, more: &[u8], out: &mut W) {
+pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, value: Value<'_>, out: &mut W) {
+    let more = value.bytes();
     let Some(item) = at.peek() else {
-        return write_count(at.put(Value::Slice(more), None), more.len() as i64, out);
+        return write_count(at.put(value, None), more.len() as i64, out);
     };
     let (old, deadline) = (item.value.bytes(), item.deadline);
     let len = old.len() + more.len();
