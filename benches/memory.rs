@@ -376,8 +376,12 @@ impl Writer<'_> {
         let ttl_ms = self.ttl.then(|| self.log_uniform(1000, 3_600_000));
         let deadline = ttl_ms.map(|ttl| Time(now.0 + ttl));
         let key = self.engine.key(name);
-        // As the server does: a large value arrives in a buffer of its own.
-        let big = (len >= SHARED_VALUE_BYTES_MIN).then(|| bytes::Bytes::from(vec![b'v'; len]));
+        // As the server does: a large value arrives in a buffer of the engine's.
+        let big = (len >= SHARED_VALUE_BYTES_MIN).then(|| {
+            let mut buffer = self.engine.buffer(len).expect("memory");
+            buffer.fill(b'v');
+            buffer.freeze()
+        });
         let value = match &big {
             Some(bytes) => Value::Shared(bytes),
             None => Value::Slice(&small[..len]),

@@ -82,8 +82,6 @@ pub const TURN_NANOS_MAX: u64 = 1_000_000;
 pub const BATCH_COMMANDS_MAX: usize = 64;
 /// Empty lines between two commands before others have a turn.
 pub const EMPTY_COMMANDS_MAX: usize = 1024;
-/// Least step in which the buffer of a large value grows.
-pub const BIG_STEP_BYTES: usize = 1024 * 1024;
 /// Unsent answers at which no further command is read from who is not authenticated.
 pub const OUTPUT_BYTES_MAX_UNAUTHENTICATED: usize = 1024;
 /// Unexecuted input of who is not authenticated.

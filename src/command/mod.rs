@@ -94,7 +94,7 @@ impl<'a> Args<'a> {
 pub enum Value<'a> {
     /// Bytes of the read buffer, copied when stored.
     Slice(&'a [u8]),
-    /// A buffer of its own, kept by reference when large.
+    /// A buffer of its own, kept by reference when large and of the engine's making.
     Shared(&'a Bytes),
 }
 
@@ -136,7 +136,7 @@ pub enum KeyOp<'a> {
     /// SETNX: an integer reply.
     SetNx(Value<'a>),
     /// APPEND.
-    Append(&'a [u8]),
+    Append(Value<'a>),
     /// STRLEN.
     StrLen,
     /// GETRANGE, SUBSTR: bounds as given, negative counts from the end.

@@ -3,6 +3,7 @@
 
 mod budget;
 mod execute;
+mod extents;
 mod glob;
 mod key;
 mod keys;
@@ -10,6 +11,7 @@ mod policy;
 mod space;
 mod store;
 
+pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::Key;
 pub use policy::Policy;
@@ -17,6 +19,7 @@ pub use store::{Full, Item, ItemValue, Store, StoreStats};
 
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Time};
+use extents::Extents;
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -83,6 +86,7 @@ pub struct Engine {
     max_memory: AtomicU64,
     max_items: AtomicU64,
     block_bytes: usize,
+    extents: Arc<Extents>,
 }
 
 /// A shard on cache lines of its own, lock and hot counters together.
@@ -99,12 +103,12 @@ impl Engine {
     pub fn new(options: &EngineOptions) -> Engine {
         let block_bytes = block_bytes(options);
         let arena = Arc::new(Arena::new(block_bytes));
-        let big_bytes = Arc::new(AtomicU64::new(0));
+        let extents = Extents::new();
         let mut options = options.clone();
         options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
         let shards = (0..options.shards)
             .map(|_| {
-                let store = Store::new(&options, arena.clone(), big_bytes.clone());
+                let store = Store::new(&options, arena.clone(), extents.clone());
                 ShardCell(Mutex::new(Shard { store }))
             })
             .collect();
@@ -114,6 +118,7 @@ impl Engine {
             max_memory: AtomicU64::new(u64::MAX),
             max_items: AtomicU64::new(u64::MAX),
             block_bytes,
+            extents,
         };
         engine.set_limits(options.max_memory, options.max_items);
         engine
@@ -134,6 +139,19 @@ impl Engine {
     /// How many shards there are.
     pub fn shard_count(&self) -> usize {
         self.shards.len()
+    }
+
+    /// A buffer for a value longer than `limits::SHARED_VALUE_BYTES_MIN`, to be filled where no
+    /// lock is held: frozen, it is stored as it is, while other bytes are copied under the lock.
+    /// `None` when the system has no addresses left.
+    pub fn buffer(&self, len: usize) -> Option<BigBuffer> {
+        self.extents.buffer(len)
+    }
+
+    /// Bytes of all big values that anybody refers to, in whole pages: those stored, and those
+    /// that only an unfinished command or an unsent answer still needs.
+    pub fn big_bytes(&self) -> u64 {
+        self.extents.value_bytes()
     }
 
     /// Bounds the data of the node: bytes of memory and number of items. Each shard gets its

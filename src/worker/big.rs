@@ -1,44 +1,43 @@
-//! A large value on its way in: read straight into the buffer that will be stored. Grows by what
-//! really came, never by what was announced, and ends without room to spare.
+//! A large value on its way in: read straight into the buffer that will be stored, which takes
+//! memory as far as it is filled, whatever length was announced.
 
-use crate::limits;
-use bytes::{BufMut, Bytes};
-use std::future::Future;
+use crate::engine::BigBuffer;
+use bytes::Bytes;
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll};
-use tokio::io::AsyncReadExt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A value of `len` bytes, of which some are there.
+/// A value of which some bytes are there.
+#[derive(Debug)]
 pub(super) struct Big {
-    bytes: Vec<u8>,
-    len: usize,
+    buffer: BigBuffer,
+    filled: usize,
 }
 
 impl Big {
-    /// A value that begins with `payload`, of which so many bytes are taken.
-    pub(super) fn begin(payload: &[u8], len: usize) -> (Big, usize) {
-        let taken = payload.len().min(len);
-        let mut big = Big { bytes: Vec::new(), len };
-        big.bytes.reserve_exact(taken.max(len.min(limits::BIG_STEP_BYTES)));
-        big.bytes.extend_from_slice(&payload[..taken]);
-        (big, taken)
+    /// A value that begins with `payload`, of which so many bytes are taken. It is as long as the
+    /// buffer.
+    pub(super) fn begin(payload: &[u8], mut buffer: BigBuffer) -> (Big, usize) {
+        let taken = payload.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&payload[..taken]);
+        (Big { buffer, filled: taken }, taken)
     }
 
     /// Bytes that are there.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.filled
     }
 
     /// Whether all of it is there.
     pub(super) fn is_whole(&self) -> bool {
-        self.bytes.len() == self.len
+        self.filled == self.buffer.len()
     }
 
     /// The whole value.
     pub(super) fn finish(self) -> Bytes {
-        Bytes::from(self.bytes)
+        self.buffer.freeze()
     }
 
     /// Reads once; 0 when the client has no more.
@@ -47,43 +46,33 @@ impl Big {
         stream: &mut TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.grow();
-        let missing = self.len - self.bytes.len();
-        let room = missing.min(self.bytes.capacity() - self.bytes.len());
-        let mut into = (&mut self.bytes).limit(room);
-        pin!(stream.read_buf(&mut into)).poll(cx)
-    }
-
-    /// Makes room for as much again as is there, but for a step at least and for no more than the
-    /// value needs.
-    fn grow(&mut self) {
-        let have = self.bytes.len();
-        if have == self.bytes.capacity() {
-            let more = have.max(limits::BIG_STEP_BYTES).min(self.len - have);
-            self.bytes.reserve_exact(more);
-        }
+        let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
+        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+        let n = room.filled().len();
+        self.filled += n;
+        Poll::Ready(Ok(n))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Big;
-    use crate::limits::BIG_STEP_BYTES;
+    use crate::engine::{Engine, EngineOptions};
 
     #[test]
-    fn announced_length_reserves_little() {
-        let (mut big, taken) = Big::begin(b"abc", 64 << 20);
-        assert_eq!(taken, 3);
-        assert_eq!(big.bytes.capacity(), BIG_STEP_BYTES);
-        big.bytes.resize(BIG_STEP_BYTES, 0);
-        big.grow();
-        assert!(big.bytes.capacity() <= 2 * BIG_STEP_BYTES);
+    fn announced_length_counts_for_nothing() {
+        let engine = Engine::new(&EngineOptions::default());
+        let (big, taken) = Big::begin(b"abc", engine.buffer(64 << 20).expect("memory"));
+        assert_eq!((taken, big.len(), big.is_whole()), (3, 3, false));
+        assert_eq!(engine.big_bytes(), 0);
     }
 
     #[test]
-    fn a_whole_value_has_no_room_to_spare() {
-        let (big, taken) = Big::begin(&[7; 20_010], 20_000);
-        assert_eq!((taken, big.is_whole(), big.bytes.capacity()), (20_000, true, 20_000));
-        assert_eq!(big.finish().len(), 20_000);
+    fn a_whole_value_takes_no_more_than_its_length() {
+        let engine = Engine::new(&EngineOptions::default());
+        let (big, taken) = Big::begin(&[7; 20_010], engine.buffer(20_000).expect("memory"));
+        assert_eq!((taken, big.is_whole()), (20_000, true));
+        let value = big.finish();
+        assert_eq!((&value[..], engine.big_bytes()), (&[7; 20_000][..], 20_480));
     }
 }

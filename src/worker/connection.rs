@@ -58,6 +58,8 @@ pub(super) enum Turn {
     Broken(ProtocolError),
     /// The client sent more than it may without a whole command.
     Overflow,
+    /// There is no memory for a large value.
+    NoMemory,
     /// Another worker is to serve it.
     Move(usize),
     /// A pause holds the next command back.
@@ -272,7 +274,10 @@ impl Connection {
                 None
             }
             Stop::Big { kept, len } => {
-                let (big, taken) = Big::begin(self.rest.get(kept..).unwrap_or_default(), len);
+                let Some(buffer) = self.worker.shared.engine.buffer(len) else {
+                    return Some(Turn::NoMemory);
+                };
+                let (big, taken) = Big::begin(self.rest.get(kept..).unwrap_or_default(), buffer);
                 self.rest.drain(kept..kept + taken);
                 self.big = Some(big);
                 self.end_big();

@@ -46,6 +46,10 @@ impl Connection {
                 self.broken(error).await;
                 return false;
             }
+            Turn::NoMemory => {
+                self.log_close("there is no memory for its large value");
+                return false;
+            }
             Turn::Overflow => {
                 self.metrics().query_overflows.add(1);
                 self.log_close("its query buffer is full");

@@ -25,7 +25,7 @@ pub(in crate::command) fn setnx(call: Call<'_>) -> Parsed<'_> {
 }
 
 pub(in crate::command) fn append(call: Call<'_>) -> Parsed<'_> {
-    call.on_key(KeyOp::Append(call.args.get(2)))
+    call.on_key(KeyOp::Append(call.args.value(2)))
 }
 
 pub(in crate::command) fn strlen(call: Call<'_>) -> Parsed<'_> {

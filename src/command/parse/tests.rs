@@ -58,7 +58,7 @@ fn strings_are_read() {
     reads!("getdel k", Command::Key(b"k", KeyOp::GetDel));
     reads!("getset k v", Command::Key(b"k", KeyOp::GetSet(Value::Slice(b"v"))));
     reads!("setnx k v", Command::Key(b"k", KeyOp::SetNx(Value::Slice(b"v"))));
-    reads!("append k v", Command::Key(b"k", KeyOp::Append(b"v")));
+    reads!("append k v", Command::Key(b"k", KeyOp::Append(Value::Slice(b"v"))));
     reads!("strlen k", Command::Key(b"k", KeyOp::StrLen));
     reads!("getrange k -3 7", Command::Key(b"k", KeyOp::GetRange { start: -3, end: 7 }));
     reads!("substr k 0 -1", Command::Key(b"k", KeyOp::GetRange { start: 0, end: -1 }));

@@ -23,7 +23,7 @@ pub(super) fn incr_by_float<W: ReplyWriter>(at: &mut Target<'_>, by: f64, out: &
     let (old, deadline): (&[u8], _) =
         at.peek().map_or((b"0", None), |item| (item.value.bytes(), item.deadline));
     let mut sum = Ok(());
-    let new = Held::build(0, |buffer| sum = number::add_float(old, by, buffer));
+    let new = Held::small(|buffer| sum = number::add_float(old, by, buffer));
     match sum.map(|()| at.put(new.value(), deadline)) {
         Ok(Ok(())) => new.write(out),
         Ok(Err(_)) => out.error(errors::OUT_OF_MEMORY),

@@ -1,7 +1,7 @@
 //! Bytes outside the store: an old value kept over a write, or a new one being put together.
 //! Small ones live in a buffer that the thread keeps, so that they cost no allocation.
 
-use super::super::ItemValue;
+use super::super::{Full, ItemValue, Store};
 use super::write_value;
 use crate::command::Value;
 use crate::command::reply::ReplyWriter;
@@ -21,20 +21,34 @@ impl Held {
     /// Keeps a value over a write to its store: copied if small, by reference if big.
     pub(in crate::engine) fn of(value: ItemValue<'_>) -> Held {
         match value {
-            ItemValue::Inline(bytes) => {
-                Held::build(bytes.len(), |buffer| buffer.extend_from_slice(bytes))
-            }
+            ItemValue::Inline(bytes) => Held::small(|buffer| buffer.extend_from_slice(bytes)),
             ItemValue::Shared(bytes) => Held::Shared(bytes.clone()),
         }
     }
 
-    /// Puts a value of `len` bytes together; `fill` appends them to an empty buffer.
-    pub(in crate::engine) fn build(len: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Held {
-        if len > SHARED_VALUE_BYTES_MIN {
-            let mut buffer = Vec::with_capacity(len);
-            fill(&mut buffer);
-            return Held::Shared(Bytes::from(buffer));
+    /// Puts a value for a store together from parts.
+    ///
+    /// # Errors
+    /// [`Full`] when the system has no memory for it.
+    pub(in crate::engine) fn join(store: &Store, parts: &[Part<'_>]) -> Result<Held, Full> {
+        let len = parts.iter().map(Part::len).sum();
+        if len <= SHARED_VALUE_BYTES_MIN {
+            return Ok(Held::small(|buffer| parts.iter().for_each(|part| part.append(buffer))));
         }
+        let mut buffer = store.buffer(len)?;
+        let mut at = 0;
+        for part in parts {
+            let end = at + part.len();
+            if let Part::Bytes(bytes) = part {
+                buffer[at..end].copy_from_slice(bytes);
+            }
+            at = end;
+        }
+        Ok(Held::Shared(buffer.freeze()))
+    }
+
+    /// Puts a small value together; `fill` appends it to an empty buffer.
+    pub(in crate::engine) fn small(fill: impl FnOnce(&mut Vec<u8>)) -> Held {
         let mut scratch = Scratch::take();
         fill(&mut scratch.0);
         Held::Small(scratch)
@@ -61,6 +75,31 @@ impl Held {
         match self {
             Held::Small(scratch) => write_value(ItemValue::Inline(&scratch.0), out),
             Held::Shared(bytes) => write_value(ItemValue::Shared(bytes), out),
+        }
+    }
+}
+
+/// A part of a value that is put together.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Part<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// So many zeros.
+    Zeros(usize),
+}
+
+impl Part<'_> {
+    fn len(&self) -> usize {
+        match *self {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::Zeros(len) => len,
+        }
+    }
+
+    fn append(&self, buffer: &mut Vec<u8>) {
+        match *self {
+            Part::Bytes(bytes) => buffer.extend_from_slice(bytes),
+            Part::Zeros(len) => buffer.resize(buffer.len() + len, 0),
         }
     }
 }
@@ -92,24 +131,30 @@ impl Drop for Scratch {
 
 #[cfg(test)]
 mod tests {
-    use super::Held;
+    use super::{Held, Part};
+    use crate::engine::{Engine, EngineOptions};
     use crate::limits::SHARED_VALUE_BYTES_MIN;
 
     #[test]
     fn two_at_once_do_not_disturb_each_other() {
-        let a = Held::build(1, |b| b.push(b'a'));
-        let b = Held::build(1, |b| b.push(b'b'));
+        let a = Held::small(|b| b.push(b'a'));
+        let b = Held::small(|b| b.push(b'b'));
         assert_eq!((a.bytes(), b.bytes()), (&b"a"[..], &b"b"[..]));
         drop(a);
-        let c = Held::build(0, |_| ());
+        let c = Held::small(|_| ());
         assert_eq!((b.bytes(), c.bytes()), (&b"b"[..], &b""[..]));
     }
 
     #[test]
     fn large_ones_are_shared() {
-        let len = SHARED_VALUE_BYTES_MIN + 1;
-        assert!(matches!(Held::build(len, |b| b.resize(len, 0)), Held::Shared(_)));
-        let len = SHARED_VALUE_BYTES_MIN;
-        assert!(matches!(Held::build(len, |b| b.resize(len, 0)), Held::Small(_)));
+        let engine = Engine::new(&EngineOptions::default());
+        let mut shard = engine.lock(0);
+        for (len, shared) in [(SHARED_VALUE_BYTES_MIN, false), (SHARED_VALUE_BYTES_MIN + 1, true)] {
+            let parts = [Part::Bytes(b"ab"), Part::Zeros(len - 3), Part::Bytes(b"c")];
+            let held = Held::join(shard.store(), &parts).expect("memory");
+            assert_eq!(matches!(held, Held::Shared(_)), shared);
+            assert_eq!((held.bytes().len(), &held.bytes()[..3]), (len, &b"ab\0"[..]));
+            assert_eq!(held.bytes()[len - 2..], *b"\0c");
+        }
     }
 }

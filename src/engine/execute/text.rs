@@ -1,6 +1,7 @@
 //! Values as strings of bytes: STRLEN, GETRANGE, and the two that change a part of a value,
 //! APPEND and SETRANGE. These keep the deadline.
 
+use super::held::Part;
 use super::{Held, ItemValue, Target, write_count};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Time, Value};
@@ -12,9 +13,10 @@ pub(super) fn len<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
 }
 
 /// APPEND. On a missing key it is a SET, even of nothing.
-pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, more: &[u8], out: &mut W) {
+pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, value: Value<'_>, out: &mut W) {
+    let more = value.bytes();
     let Some(item) = at.peek() else {
-        return write_count(at.put(Value::Slice(more), None), more.len() as i64, out);
+        return write_count(at.put(value, None), more.len() as i64, out);
     };
     let (old, deadline) = (item.value.bytes(), item.deadline);
     let len = old.len() + more.len();
@@ -24,11 +26,9 @@ pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, more: &[u8], out: &mut
     if len > VALUE_BYTES_MAX {
         return out.error(errors::TOO_LONG);
     }
-    let new = Held::build(len, |buffer| {
-        buffer.extend_from_slice(old);
-        buffer.extend_from_slice(more);
-    });
-    write_count(at.put(new.value(), deadline), len as i64, out);
+    let new = Held::join(at.store, &[Part::Bytes(old), Part::Bytes(more)]);
+    let done = new.and_then(|new| at.put(new.value(), deadline));
+    write_count(done, len as i64, out);
 }
 
 /// SETRANGE. Writing nothing changes nothing; a gap is filled with zeros.
@@ -49,13 +49,16 @@ pub(super) fn set_range<W: ReplyWriter>(
     }
     let (offset, end) = (offset as usize, end as usize);
     let len = old.len().max(end);
-    let new = Held::build(len, |buffer| {
-        buffer.extend_from_slice(&old[..offset.min(old.len())]);
-        buffer.resize(offset, 0);
-        buffer.extend_from_slice(value);
-        buffer.extend_from_slice(old.get(end..).unwrap_or_default());
-    });
-    write_count(at.put(new.value(), deadline), len as i64, out);
+    let head = &old[..offset.min(old.len())];
+    let parts = [
+        Part::Bytes(head),
+        Part::Zeros(offset - head.len()),
+        Part::Bytes(value),
+        Part::Bytes(old.get(end..).unwrap_or_default()),
+    ];
+    let new = Held::join(at.store, &parts);
+    let done = new.and_then(|new| at.put(new.value(), deadline));
+    write_count(done, len as i64, out);
 }
 
 /// GETRANGE, SUBSTR.

@@ -46,7 +46,7 @@ fn read(engine: &Engine, op: &LcsOp<'_>, now: Time) -> Option<(Held, Held)> {
     }
     let mut held = |i| match locked.at(i).get() {
         Some(item) => Held::of(item.value),
-        None => Held::build(0, |_| ()),
+        None => Held::small(|_| ()),
     };
     Some((held(0), held(1)))
 }

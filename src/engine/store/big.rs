@@ -1,61 +1,44 @@
-//! Big values: immutable reference-counted buffers outside the segments, counted as long as
-//! anybody refers to them. Knows nothing of keys.
+//! Big values: immutable reference-counted buffers outside the segments. Knows nothing of keys.
 
+use crate::engine::extents::Extents;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The big values of a shard by number.
 #[derive(Debug)]
 pub(super) struct Bigs {
     list: Vec<Option<Bytes>>,
     free: Vec<u32>,
+    /// Bytes of the values in it, in whole pages.
     bytes: u64,
-    /// Bytes of all big values of the node that somebody still refers to.
-    gauge: Arc<AtomicU64>,
-}
-
-/// A buffer that is taken off the gauge when its last reference goes.
-struct Counted {
-    bytes: Bytes,
-    gauge: Arc<AtomicU64>,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.gauge.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
-    }
+    extents: Arc<Extents>,
 }
 
 impl Bigs {
-    pub(super) fn new(gauge: Arc<AtomicU64>) -> Bigs {
-        Bigs { list: Vec::new(), free: Vec::new(), bytes: 0, gauge }
+    pub(super) fn new(extents: Arc<Extents>) -> Bigs {
+        Bigs { list: Vec::new(), free: Vec::new(), bytes: 0, extents }
     }
 
-    /// Bytes of the values in it.
+    /// Bytes of the values in it, in whole pages: what they take of memory.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Keeps a value; its number.
-    pub(super) fn insert(&mut self, bytes: Bytes) -> u32 {
-        let len = bytes.len() as u64;
-        self.bytes += len;
-        self.gauge.fetch_add(len, Ordering::Relaxed);
-        let counted = Bytes::from_owner(Counted { bytes, gauge: self.gauge.clone() });
+    /// What a value of this length takes.
+    pub(super) fn bytes_of(&self, len: usize) -> u64 {
+        self.extents.value_bytes_of(len)
+    }
+
+    /// Keeps a value of the node's extents; its number.
+    pub(super) fn insert(&mut self, value: Bytes) -> u32 {
+        self.bytes += self.bytes_of(value.len());
         match self.free.pop() {
             Some(id) => {
-                self.list[id as usize] = Some(counted);
+                self.list[id as usize] = Some(value);
                 id
             }
             None => {
-                self.list.push(Some(counted));
+                self.list.push(Some(value));
                 self.list.len() as u32 - 1
             }
         }
@@ -78,9 +61,9 @@ impl Bigs {
 
     /// Gives a value up: to be dropped where no lock is held.
     pub(super) fn remove(&mut self, id: u32) -> Option<Bytes> {
-        let bytes = self.list[id as usize].take()?;
-        self.bytes -= bytes.len() as u64;
+        let value = self.list[id as usize].take()?;
+        self.bytes -= self.bytes_of(value.len());
         self.free.push(id);
-        Some(bytes)
+        Some(value)
     }
 }

@@ -133,7 +133,7 @@ impl Store {
         Ok(changed)
     }
 
-    /// Evicts until a big value of `bytes` fits.
+    /// Evicts until a big value that takes `bytes` fits.
     pub(super) fn make_room_for_big(&mut self, bytes: u64, now: Time) -> Result<(), Full> {
         if self.limit_bytes == u64::MAX {
             return Ok(());
@@ -372,7 +372,8 @@ impl Store {
         let raw = self.segments.item(offset);
         let key = Key::new(raw.key, self.seed);
         let (group, hash) = (self.local(key.group()), key.hash);
-        let bytes = raw.len + raw.big().map_or(0, |id| self.bigs.get(id).len());
+        let big = raw.big().map_or(0, |id| self.bigs.bytes_of(self.bigs.get(id).len()));
+        let bytes = raw.len + big as usize;
         match self.index.find(group, hash, |w| w.offset() == offset) {
             Some(at) => Found { offset, group, hash, at, bytes },
             None => unreachable!("a live item that the index does not know"),

@@ -22,6 +22,7 @@ pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
 
+use super::extents::{BigBuffer, Extents};
 use super::{EngineOptions, Key, Policy};
 use crate::command::{Time, Value};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
@@ -35,7 +36,6 @@ use item::Draft;
 use segments::Segments;
 use stats::Counters;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use view::prefetch;
 
 /// There is no room and nothing may be evicted.
@@ -49,6 +49,7 @@ pub struct Store {
     segments: Segments,
     bigs: Bigs,
     arena: Arc<Arena>,
+    extents: Arc<Extents>,
     shard_bits: u32,
     seed: u64,
     policy: Policy,
@@ -68,20 +69,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// An empty store: one of `options.shards` that share `arena`; `big_gauge` counts the bytes
-    /// of the node's big values.
-    pub(super) fn new(
-        options: &EngineOptions,
-        arena: Arc<Arena>,
-        big_gauge: Arc<AtomicU64>,
-    ) -> Store {
+    /// An empty store: one of `options.shards` that share `arena`, and `extents` for big values.
+    pub(super) fn new(options: &EngineOptions, arena: Arc<Arena>, extents: Arc<Extents>) -> Store {
         let shard_bits = options.shards.trailing_zeros();
         let groups = usize::from(cluster::slot::GROUPS) >> shard_bits;
         let mut store = Store {
             index: Index::new(arena.clone(), groups),
             segments: Segments::new(arena.clone()),
-            bigs: Bigs::new(big_gauge),
+            bigs: Bigs::new(extents.clone()),
             arena,
+            extents,
             shard_bits,
             seed: options.hash_seed,
             policy: options.policy,
@@ -208,6 +205,11 @@ impl Store {
         self.write(key, &draft, now)
     }
 
+    /// A buffer for a big value.
+    pub(in crate::engine) fn buffer(&self, len: usize) -> Result<BigBuffer, Full> {
+        self.extents.buffer(len).ok_or(Full)
+    }
+
     /// Longest value that is kept in a segment.
     fn inline_max(&self) -> usize {
         (SHARED_VALUE_BYTES_MIN - 1).min(self.arena.block_bytes() / 4)
@@ -221,10 +223,10 @@ impl Store {
         deadline: Option<Time>,
         now: Time,
     ) -> Result<(), Full> {
-        self.make_room_for_big(value.bytes().len() as u64, now)?;
+        self.make_room_for_big(self.bigs.bytes_of(value.bytes().len()), now)?;
         let shared = match value {
-            Value::Shared(b) => b.clone(),
-            Value::Slice(s) => Bytes::copy_from_slice(s),
+            Value::Shared(b) if self.extents.owns(b) => b.clone(),
+            Value::Shared(_) | Value::Slice(_) => self.extents.copy(value.bytes()).ok_or(Full)?,
         };
         let id = self.bigs.insert(shared);
         let number = id.to_le_bytes();

@@ -27,11 +27,11 @@ pub struct StoreStats {
     pub expiries: u64,
     /// Bytes of memory held now: items, index, sketch, big values.
     pub used_bytes: u64,
-    /// Bytes of live items now: keys, values and their headers.
+    /// Bytes of live items now: keys, values and their headers; big values in whole pages.
     pub live_bytes: u64,
     /// Bytes of the index now.
     pub index_bytes: u64,
-    /// Bytes of big values now.
+    /// Bytes of big values now, in whole pages.
     pub big_bytes: u64,
     /// Bytes in segments that hold nothing any more now.
     pub dead_bytes: u64,

@@ -2,10 +2,10 @@
 
 use super::{Arena, Store};
 use crate::command::{Time, Value};
+use crate::engine::extents::Extents;
 use crate::engine::{EngineOptions, Key, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 struct Rng(u64);
 
@@ -19,7 +19,7 @@ impl Rng {
 fn store(policy: Policy, max_memory: Option<u64>, max_items: Option<u64>) -> Store {
     let options = EngineOptions { shards: 1, hash_seed: 7, max_memory, max_items, policy };
     let arena = Arc::new(Arena::new(64 * 1024));
-    let mut store = Store::new(&options, arena, Arc::new(AtomicU64::new(0)));
+    let mut store = Store::new(&options, arena, Extents::new());
     store.set_limits(max_memory, max_items);
     store
 }

@@ -95,7 +95,7 @@ impl Store {
         let raw = self.segments.item(self.index.get(&at).offset());
         let big = match item.value {
             ItemValue::Inline(_) => 0,
-            ItemValue::Shared(b) => b.len() + size_of::<Bytes>(),
+            ItemValue::Shared(b) => self.bigs.bytes_of(b.len()) as usize + size_of::<Bytes>(),
         };
         Some((raw.len + big + size_of::<Word>()) as u64)
     }
