@@ -34,6 +34,15 @@ pub enum NodeError {
     Listen(SocketAddr, io::Error),
     /// The system refused something else.
     System(io::Error),
+    /// The bound on memory is too small for so many shards.
+    Memory {
+        /// The bound.
+        bytes: u64,
+        /// What it has to be.
+        least: u64,
+        /// How many shards there are.
+        shards: usize,
+    },
     /// A worker ended by itself.
     Worker(usize),
 }
@@ -44,6 +53,11 @@ impl fmt::Display for NodeError {
             NodeError::Bind(reason) => f.write_str(reason),
             NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             NodeError::System(error) => error.fmt(f),
+            NodeError::Memory { bytes, least, shards } => write!(
+                f,
+                "memory.max_memory is {bytes} bytes, but {shards} shards need {least} at least: \
+                 allow more, or set memory.shards to fewer"
+            ),
             NodeError::Worker(index) => write!(f, "worker {index} ended by itself"),
         }
     }
@@ -81,6 +95,10 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
+    let (least, shards) = (shared.engine.max_memory_min(), shared.engine.shard_count());
+    if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
+        return Err(NodeError::Memory { bytes, least, shards });
+    }
     let http = start_http(&config, &shared, &server, &ready)?;
     let (thread, numbers) = mpsc::channel();
     let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;
@@ -129,7 +147,11 @@ fn listen(config: &Config, workers: usize) -> Result<Vec<TcpListener>, NodeError
 fn share(config: &Config, workers: usize) -> Shared {
     let memory = &config.memory;
     let shards = match memory.shards {
-        0 => engine::suitable_shards(workers * limits::SHARDS_PER_WORKER, memory.max_bytes()),
+        0 => engine::suitable_shards(
+            workers * limits::SHARDS_PER_WORKER,
+            memory.max_bytes(),
+            memory.items_bound(),
+        ),
         shards => shards,
     };
     let engine = Engine::new(&EngineOptions {

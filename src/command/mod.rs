@@ -193,6 +193,21 @@ pub enum KeyOp<'a> {
     MemoryUsage,
 }
 
+impl KeyOp<'_> {
+    /// Bytes of the value that it brings along to be stored.
+    #[inline]
+    pub fn stored_bytes(&self) -> usize {
+        match self {
+            KeyOp::Get => 0,
+            KeyOp::Set(op) => op.value.bytes().len(),
+            KeyOp::GetSet(value) | KeyOp::SetNx(value) | KeyOp::Append(value) => {
+                value.bytes().len()
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// SET with all its options.
 #[derive(Clone, Copy, Debug)]
 pub struct SetOp<'a> {

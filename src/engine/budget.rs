@@ -14,14 +14,9 @@ const NEEDS_MORE_FROM: u64 = 95;
 /// What a shard that needs no more keeps above its use, as a part of an even share, at most.
 const SLACK_PART: u64 = 16;
 
-/// Shard `shard` of `count`'s part of the bounds of the node.
-pub(super) fn share(
-    bytes: Option<u64>,
-    items: Option<u64>,
-    shard: u64,
-    count: u64,
-) -> (Option<u64>, Option<u64>) {
-    (bytes.map(|b| b / count), items.map(|n| n / count + u64::from(shard < n % count)))
+/// Shard `shard` of `count`'s part of a bound on items.
+pub(super) fn share(items: Option<u64>, shard: u64, count: u64) -> Option<u64> {
+    items.map(|n| n / count + u64::from(shard < n % count))
 }
 
 /// New limits whose sum with what is still held above them is at most `max`.
@@ -64,7 +59,7 @@ mod tests {
 
     #[test]
     fn items_are_shared_exactly() {
-        let total: u64 = (0..16).filter_map(|s| share(None, Some(1003), s, 16).1).sum();
+        let total: u64 = (0..16).filter_map(|s| share(Some(1003), s, 16)).sum();
         assert_eq!(total, 1003);
     }
 

@@ -13,7 +13,7 @@ mod store;
 
 pub use extents::BigBuffer;
 pub use glob::glob_match;
-pub use key::Key;
+pub use key::{HashSeed, Key};
 pub use policy::Policy;
 pub use store::{Full, Item, ItemValue, Store, StoreStats};
 
@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::Arena;
+use store::{Arena, BigRoom};
 
 /// How an engine is made.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ const BLOCKS_PER_SHARD_MIN: u64 = 256;
 const BLOCKS_PER_SHARD_LEAST: usize = 8;
 /// A node that chooses gives every shard at least this much of its bound on memory.
 const SHARD_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// … and at least this much of its bound on items: hits depend on how evenly keys are spread.
+const SHARD_ITEMS_MIN: u64 = 4096;
 
 /// Blocks are small where a shard is small, so that open ones are a small part of it.
 fn block_bytes(options: &EngineOptions) -> usize {
@@ -72,9 +74,10 @@ fn block_bytes(options: &EngineOptions) -> usize {
 }
 
 /// How many shards suit a node: about `wanted`, fewer where each would be small.
-pub fn suitable_shards(wanted: usize, max_memory: Option<u64>) -> usize {
+pub fn suitable_shards(wanted: usize, max_memory: Option<u64>, max_items: Option<u64>) -> usize {
     let by_memory = max_memory.map_or(u64::MAX, |b| b / SHARD_BYTES_MIN);
-    let most = by_memory.clamp(1, SHARDS_MAX as u64) as usize;
+    let by_items = max_items.map_or(u64::MAX, |n| n / SHARD_ITEMS_MIN);
+    let most = by_memory.min(by_items).clamp(1, SHARDS_MAX as u64) as usize;
     let wanted = wanted.clamp(1, SHARDS_MAX).next_power_of_two();
     if wanted <= most { wanted } else { 1 << most.ilog2() }
 }
@@ -82,7 +85,7 @@ pub fn suitable_shards(wanted: usize, max_memory: Option<u64>) -> usize {
 /// All data of a node.
 pub struct Engine {
     shards: Box<[ShardCell]>,
-    seed: u64,
+    seed: HashSeed,
     max_memory: AtomicU64,
     max_items: AtomicU64,
     block_bytes: usize,
@@ -114,7 +117,7 @@ impl Engine {
             .collect();
         let engine = Engine {
             shards,
-            seed: options.hash_seed,
+            seed: HashSeed::new(options.hash_seed),
             max_memory: AtomicU64::new(u64::MAX),
             max_items: AtomicU64::new(u64::MAX),
             block_bytes,
@@ -127,7 +130,7 @@ impl Engine {
     /// Hashes a key, once for all that is done with it.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key::new(bytes, self.seed)
+        Key::new(bytes, &self.seed)
     }
 
     /// Which shard keeps the key.
@@ -164,8 +167,11 @@ impl Engine {
             return;
         }
         let count = self.shards.len() as u64;
+        let uses: Vec<_> = (0..self.shards.len()).map(|s| self.lock(s).store().memory()).collect();
+        let parts = max_memory.map(|max| budget::divide(max, &uses));
         for shard in 0..self.shards.len() {
-            let (bytes, items) = budget::share(max_memory, max_items, shard as u64, count);
+            let items = budget::share(max_items, shard as u64, count);
+            let bytes = parts.as_ref().and_then(|p| p.get(shard)).copied();
             self.lock(shard).store().set_limits(bytes, items);
         }
     }
@@ -188,9 +194,47 @@ impl Engine {
         if max_memory == u64::MAX || self.shards.len() == 1 {
             return;
         }
-        let uses: Vec<_> = (0..self.shards.len()).map(|s| self.lock(s).store().memory()).collect();
-        for (shard, limit) in budget::divide(max_memory, &uses).into_iter().enumerate() {
+        self.divide(max_memory, None);
+    }
+
+    /// Divides the bound anew; `wanting`: a shard that needs so many bytes more at once.
+    fn divide(&self, max_memory: u64, wanting: Option<(usize, u64)>) {
+        let mut big_bytes = 0;
+        let mut uses = Vec::with_capacity(self.shards.len());
+        for shard in 0..self.shards.len() {
+            let mut shard = self.lock(shard);
+            uses.push(shard.store().memory());
+            big_bytes += shard.store().stats().big_bytes;
+        }
+        if let Some((shard, bytes)) = wanting {
+            uses[shard].bytes += bytes;
+        }
+        // Big values that were given up but that somebody is still being sent take memory too.
+        let pinned = self.big_bytes().saturating_sub(big_bytes).min(max_memory / 2);
+        for (shard, limit) in budget::divide(max_memory - pinned, &uses).into_iter().enumerate() {
             self.lock(shard).store().set_limit_bytes(limit);
+        }
+    }
+
+    /// Makes room for a big value of `bytes` in a shard, in steps between which others have their
+    /// turn on it.
+    #[cold]
+    pub fn reserve(&self, shard: usize, bytes: u64, now: Time) {
+        let mut granted = false;
+        loop {
+            let room = self.lock(shard).store().big_room_step(bytes, now);
+            match room {
+                BigRoom::Going => {}
+                BigRoom::Enough | BigRoom::Full => return,
+                BigRoom::LimitTooSmall if granted => return,
+                BigRoom::LimitTooSmall => {
+                    granted = true;
+                    let max_memory = self.max_memory.load(Ordering::Relaxed);
+                    if max_memory != u64::MAX {
+                        self.divide(max_memory, Some((shard, bytes)));
+                    }
+                }
+            }
         }
     }
 
@@ -198,6 +242,12 @@ impl Engine {
     #[inline]
     pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
         ShardGuard { shard: Some(self.shards[shard].0.lock()) }
+    }
+
+    /// Locks a shard if nobody else has it.
+    #[inline]
+    pub fn try_lock(&self, shard: usize) -> Option<ShardGuard<'_>> {
+        self.shards[shard].0.try_lock().map(|shard| ShardGuard { shard: Some(shard) })
     }
 
     /// Executes any command, taking the locks it needs.

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::command::reply::ReplyWriter;
 use crate::command::{Args, Time};
 use crate::engine::{Engine, ShardGuard};
+use crate::limits;
 use crate::metrics::CommandIndex;
 
 /// What a batch did, for the metrics.
@@ -46,6 +47,10 @@ impl Batch<'_, '_> {
         let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan {
+                if op.stored_bytes() >= limits::SHARED_VALUE_BYTES_MIN {
+                    held = None;
+                    engine.reserve(*shard, op.stored_bytes() as u64, self.now);
+                }
                 let locked = match &mut held {
                     Some((holding, guard)) if holding == shard => guard,
                     other => {
@@ -172,12 +177,16 @@ const PREFETCH_FROM: usize = 3;
 fn prefetch(engine: &Engine, plans: &[Plan<'_>]) {
     for plan in plans {
         if let Plan::Key { shard, key, .. } = plan {
-            engine.lock(*shard).prefetch_slot(key);
+            if let Some(shard) = engine.try_lock(*shard) {
+                shard.prefetch_slot(key);
+            }
         }
     }
     for plan in plans {
         if let Plan::Key { shard, key, .. } = plan {
-            engine.lock(*shard).prefetch_item(key);
+            if let Some(shard) = engine.try_lock(*shard) {
+                shard.prefetch_item(key);
+            }
         }
     }
 }

@@ -39,11 +39,11 @@ fn overdue(client: &Client, settings: &Settings, now: u64) -> Option<&'static st
     let late = |limit: Duration, since: u64| {
         !limit.is_zero() && Duration::from_nanos(now.saturating_sub(since)) > limit
     };
-    if client.output_bytes.get() > 0 {
-        return late(settings.write, client.sent_nanos.get()).then_some("it takes no answers");
-    }
     if !client.is_authenticated() && late(settings.auth, client.opened_nanos) {
         return Some("it did not authenticate in time");
+    }
+    if client.output_bytes.get() > 0 {
+        return late(settings.write, client.sent_nanos.get()).then_some("it takes no answers");
     }
     if client.is_waiting() {
         return None;

@@ -39,6 +39,7 @@ impl Store {
         let mut more = !self.graveyard.is_empty();
         more |= self.expire_step(now);
         more |= self.clean_step(now, CLEAN_ABOVE);
+        more |= self.shrink_step(now);
         more
     }
 
@@ -73,7 +74,7 @@ impl Store {
 
     fn expire_at(&mut self, offset: u64) {
         let raw = self.segments.item(offset);
-        let key = Key::new(raw.key, self.seed);
+        let key = Key::new(raw.key, &self.seed);
         let (group, hash) = (self.local(key.group()), key.hash);
         let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {
             unreachable!("a live item that the index does not know")
@@ -114,10 +115,9 @@ impl Store {
     fn choose_segment(&mut self, now: Time, above: u64) -> bool {
         self.cleaning.segment = None;
         let urgent = above < CLEAN_ABOVE;
-        if !urgent && now.0 < self.cleaning.weighed.0 + WEIGH_EVERY_MS {
+        if !urgent && now.0.abs_diff(self.cleaning.weighed.0) < WEIGH_EVERY_MS {
             return false;
         }
-        self.cleaning.weighed = now;
         let (mut total, mut best) = (0u64, None);
         for id in self.segments.ids() {
             let bytes = u64::from(self.segments.get(id).reclaimable(now));
@@ -126,11 +126,15 @@ impl Store {
                 best = Some((bytes, id));
             }
         }
-        let Some((bytes, id)) = best else { return false };
+        let Some((bytes, id)) = best else {
+            self.cleaning.weighed = now;
+            return false;
+        };
         let len = u64::from(self.segments.get(id).len);
         let enough = total * 100 > self.segments.len_sum() * above;
         let worth = bytes * 100 > len * if urgent { 1 } else { WORTH_CLEANING };
         if !enough || !worth {
+            self.cleaning.weighed = now;
             return false;
         }
         self.cleaning.segment = Some(self.segments.remember(id));
@@ -140,7 +144,7 @@ impl Store {
 
     fn move_within_region(&mut self, offset: u64, now: Time) -> bool {
         let raw = self.segments.item(offset);
-        let key = Key::new(raw.key, self.seed);
+        let key = Key::new(raw.key, &self.seed);
         let (group, hash) = (self.local(key.group()), key.hash);
         let region = self.segments.get(self.segments.segment_of(offset)).region;
         let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {

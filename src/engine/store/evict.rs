@@ -17,6 +17,12 @@ const SPARE_BLOCKS: u64 = 2;
 const DEBT_FACTOR: i64 = 2;
 /// Most steps that one write pays for while spare blocks are left.
 const STEPS_MAX: u32 = 64;
+/// Most steps that one write pays for when there is no room at all; enough for several segments.
+const FREE_STEPS_MAX: u32 = 16 * 1024;
+/// Steps of an upkeep towards a lowered bound.
+const SHRINK_STEPS: u32 = 64;
+/// What a step of cleaning pays of the debt, in bytes: at least one item was looked at.
+const CLEAN_DEBT: i64 = 256;
 /// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
 const DEAD_SHARE_MAX: u64 = 8;
 /// Counting starts when this share (of 100) of a bound is used.
@@ -38,6 +44,19 @@ pub(super) struct Hands {
     main: Hand,
     volatile: Hand,
     debt: i64,
+}
+
+/// Whether a big value has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum BigRoom {
+    /// It has.
+    Enough,
+    /// Not yet: go on.
+    Going,
+    /// The shard's part of the bound is too small for it.
+    LimitTooSmall,
+    /// There is none, and nothing may be evicted.
+    Full,
 }
 
 /// An item under a hand.
@@ -73,11 +92,13 @@ impl Store {
     ) -> Result<bool, Full> {
         let mut changed = false;
         if is_new && self.limit_items != u64::MAX {
-            while self.len() >= self.limit_items {
-                if !self.evict_one(now) {
+            let mut steps = 0;
+            while self.len() >= self.limit_items && steps < FREE_STEPS_MAX {
+                if !self.expire_step(now) && !self.evict_one(now) {
                     return Err(Full);
                 }
                 changed = true;
+                steps += 1;
             }
         }
         if self.limit_bytes != u64::MAX {
@@ -124,13 +145,49 @@ impl Store {
     #[cold]
     fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
         let mut changed = false;
-        while !self.room_left(blocks) {
+        for _ in 0..FREE_STEPS_MAX {
+            if self.room_left(blocks) {
+                break;
+            }
             if !self.relieve(now) {
                 return Err(Full);
             }
             changed = true;
         }
+        // A bound that was lowered a moment ago: upkeep goes on, nobody waits for all of it.
         Ok(changed)
+    }
+
+    /// Some steps towards a bound that was lowered; whether there is more to do.
+    pub(super) fn shrink_step(&mut self, now: Time) -> bool {
+        for _ in 0..SHRINK_STEPS {
+            let above = self.used_bytes() > self.limit_bytes || self.len() > self.limit_items;
+            if !above || !self.relieve(now) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Some steps towards room for a big value that takes `bytes`.
+    pub(in crate::engine) fn big_room_step(&mut self, bytes: u64, now: Time) -> BigRoom {
+        if self.limit_bytes == u64::MAX {
+            return BigRoom::Enough;
+        }
+        let bytes = self.bigs.bytes_of(bytes as usize);
+        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
+        if bytes > self.limit_bytes / 2 {
+            return BigRoom::LimitTooSmall;
+        }
+        for _ in 0..SHRINK_STEPS {
+            if self.room_left(blocks) {
+                return BigRoom::Enough;
+            }
+            if !self.relieve(now) {
+                return BigRoom::Full;
+            }
+        }
+        BigRoom::Going
     }
 
     /// Evicts until a big value that takes `bytes` fits.
@@ -157,10 +214,14 @@ impl Store {
         }
         let dead = self.segments.len_sum() - self.segments.live_bytes();
         if dead * 100 > self.segments.len_sum() * DEAD_SHARE_MAX && self.clean_step(now, 1) {
-            self.evicting.debt -= 64;
+            self.evicting.debt -= CLEAN_DEBT;
             return true;
         }
-        self.evict_one(now) || self.clean_step(now, 0)
+        if self.evict_one(now) {
+            return true;
+        }
+        self.evicting.debt -= CLEAN_DEBT;
+        self.clean_step(now, 0)
     }
 
     /// Evicts an item or moves one that may stay; whether there was one.
@@ -286,6 +347,12 @@ impl Store {
     }
 
     fn evict_main(&mut self, now: Time, second_chance: bool) -> bool {
+        // Left by another policy: nothing goes there any more.
+        if self.admission.is_none()
+            && let Some(found) = self.under_hand(Region::Window, now)
+        {
+            return self.evict(&found);
+        }
         match self.main_victim(second_chance, now) {
             Some(victim) => self.evict(&victim),
             None => match self.under_hand(Region::Window, now) {
@@ -370,7 +437,7 @@ impl Store {
     /// The slot of a live item in a segment.
     fn locate(&self, offset: u64) -> Found {
         let raw = self.segments.item(offset);
-        let key = Key::new(raw.key, self.seed);
+        let key = Key::new(raw.key, &self.seed);
         let (group, hash) = (self.local(key.group()), key.hash);
         let big = raw.big().map_or(0, |id| self.bigs.bytes_of(self.bigs.get(id).len()));
         let bytes = raw.len + big as usize;

@@ -21,9 +21,10 @@ pub use stats::StoreStats;
 pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
+pub(super) use evict::BigRoom;
 
 use super::extents::{BigBuffer, Extents};
-use super::{EngineOptions, Key, Policy};
+use super::{EngineOptions, HashSeed, Key, Policy};
 use crate::command::{Time, Value};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
 use admission::Admission;
@@ -51,7 +52,7 @@ pub struct Store {
     arena: Arc<Arena>,
     extents: Arc<Extents>,
     shard_bits: u32,
-    seed: u64,
+    seed: HashSeed,
     policy: Policy,
     limit_bytes: u64,
     limit_items: u64,
@@ -80,7 +81,7 @@ impl Store {
             arena,
             extents,
             shard_bits,
-            seed: options.hash_seed,
+            seed: HashSeed::new(options.hash_seed),
             policy: options.policy,
             limit_bytes: u64::MAX,
             limit_items: u64::MAX,
@@ -109,8 +110,10 @@ impl Store {
         let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
         // Half of an open segment is empty at the mean: at most 3 % of the bound are.
         self.segments.set_open_max((blocks / 16) as usize);
-        self.admission = None;
-        self.tracking = false;
+        if bytes.is_none() && items.is_none() {
+            self.admission = None;
+            self.tracking = false;
+        }
     }
 
     /// Changes the policy; what was learnt of requests is kept where the new one uses it.
@@ -277,7 +280,7 @@ impl Store {
         let offset = self.segments.append(region, draft, now).ok_or(Full)?;
         match found {
             Some(at) => self.replace(&at, offset, draft, key.hash),
-            None => self.add(key, offset, draft, now),
+            None => return self.add(key, offset, draft, now),
         }
         Ok(())
     }
@@ -294,11 +297,18 @@ impl Store {
         }
     }
 
-    fn add(&mut self, key: &Key<'_>, offset: u64, draft: &Draft<'_>, now: Time) {
+    fn add(
+        &mut self,
+        key: &Key<'_>,
+        offset: u64,
+        draft: &Draft<'_>,
+        now: Time,
+    ) -> Result<(), Full> {
         let word = Word::new(offset, key.hash, draft.deadline.is_some());
-        let (segments, seed) = (&self.segments, self.seed);
+        let (segments, seed) = (&self.segments, &self.seed);
         let mut expired = Vec::new();
-        self.index.insert(self.local(key.group()), key.hash, word, |w| {
+        let group = self.local(key.group());
+        let added = self.index.insert(group, key.hash, word, |w| {
             let raw = segments.item(w.offset());
             if w.has_deadline() && raw.deadline <= Some(now) {
                 expired.push(w.offset());
@@ -310,9 +320,14 @@ impl Store {
             self.bury(offset);
             self.counters.expiries += 1;
         }
+        if !added {
+            self.segments.kill(offset);
+            return Err(Full);
+        }
         if let Some(admission) = &mut self.admission {
             admission.accessed(key.hash, None);
         }
+        Ok(())
     }
 
     /// Removes an item; whether there was a live one.

@@ -3,7 +3,7 @@
 use super::{Arena, Store};
 use crate::command::{Time, Value};
 use crate::engine::extents::Extents;
-use crate::engine::{EngineOptions, Key, Policy};
+use crate::engine::{EngineOptions, HashSeed, Key, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn run(seed: u64, mut store: Store, exact: bool, steps: u64, keys: u64, value_ma
     for step in 0..steps {
         now.0 += rng.below(20);
         let name = format!("key:{}", rng.below(keys)).into_bytes();
-        let key = Key::new(&name, 7);
+        let key = Key::new(&name, &HashSeed::new(7));
         match rng.below(10) {
             0..=4 => {
                 let value = vec![b'a' + (step % 26) as u8; rng.below(value_max) as usize];
@@ -119,7 +119,9 @@ fn a_bound_on_items_holds() {
     let mut store = store(Policy::TinyLfu, None, Some(100));
     for i in 0..10_000u64 {
         let name = i.to_le_bytes();
-        store.set(&Key::new(&name, 7), Value::Slice(b"v"), None, Time(1)).expect("room");
+        store
+            .set(&Key::new(&name, &HashSeed::new(7)), Value::Slice(b"v"), None, Time(1))
+            .expect("room");
         assert!(store.len() <= 100);
     }
     assert_eq!(store.len(), 100);
@@ -134,7 +136,12 @@ fn a_bound_on_memory_holds_and_is_used() {
             let name = i.to_le_bytes();
             let value = [b'x'; 100];
             store
-                .set(&Key::new(&name, 7), Value::Slice(&value[..i as usize % 100]), None, Time(1))
+                .set(
+                    &Key::new(&name, &HashSeed::new(7)),
+                    Value::Slice(&value[..i as usize % 100]),
+                    None,
+                    Time(1),
+                )
                 .expect("room");
             assert!(
                 store.stats().used_bytes <= limit * 101 / 100,
@@ -144,4 +151,59 @@ fn a_bound_on_memory_holds_and_is_used() {
         }
         assert!(store.stats().live_bytes > limit * 7 / 10, "{policy:?} {:?}", store.stats());
     }
+}
+
+#[test]
+fn keys_made_to_collide_do_not_grow_the_index_without_end() {
+    let mut store = store(Policy::TinyLfu, None, None);
+    let hash = Key::new(b"x", &HashSeed::new(7)).hash;
+    let mut stored = 0;
+    for i in 0..200_000u64 {
+        let name = format!("{{a}}{i}").into_bytes();
+        // All of one leaf's range and one tag: what a broken hash would do.
+        let key = Key { hash, ..Key::new(&name, &HashSeed::new(7)) };
+        stored += u64::from(store.set(&key, Value::Slice(b"v"), None, Time(1)).is_ok());
+        if i == 500 {
+            break;
+        }
+    }
+    assert!((14..100).contains(&stored), "{stored}");
+    assert!(store.stats().index_bytes < 4 * 1024 * 1024, "{:?}", store.stats());
+}
+
+#[test]
+fn a_lowered_bound_is_reached_by_upkeep_alone() {
+    let mut store = store(Policy::TinyLfu, Some(32 * 1024 * 1024), None);
+    for i in 0..200_000u64 {
+        let name = i.to_le_bytes();
+        let key = Key::new(&name, &HashSeed::new(7));
+        store.set(&key, Value::Slice(&[b'x'; 100]), None, Time(1)).expect("room");
+    }
+    let bound = 8 * 1024 * 1024;
+    store.set_limits(Some(bound), None);
+    let mut steps = 0;
+    while store.upkeep(Time(1)) {
+        steps += 1;
+        assert!(steps < 100_000);
+    }
+    assert!(store.stats().used_bytes <= bound, "{:?}", store.stats());
+    assert!(store.stats().live_bytes > bound / 2, "{:?}", store.stats());
+}
+
+#[test]
+fn another_policy_takes_over_what_the_window_holds() {
+    let mut store = store(Policy::TinyLfu, None, Some(1_000));
+    let put = |store: &mut Store, i: u64| {
+        let name = i.to_le_bytes();
+        let key = Key::new(&name, &HashSeed::new(7));
+        store.set(&key, Value::Slice(b"v"), None, Time(1)).expect("room");
+    };
+    (0..5_000).for_each(|i| put(&mut store, i));
+    store.set_policy(Policy::AllKeysLru);
+    (5_000..10_000).for_each(|i| put(&mut store, i));
+    let old = (0..5_000u64).filter(|i| {
+        let name = i.to_le_bytes();
+        store.peek(&Key::new(&name, &HashSeed::new(7)), Time(1)).is_some()
+    });
+    assert_eq!(old.count(), 0);
 }

@@ -27,7 +27,7 @@ impl Store {
             let next = self.index.leaf_at(self.local(group), position, &mut words)?;
             order.clear();
             order.extend(words.iter().filter_map(|w| {
-                let at = Key::position_of(self.segments.item(w.offset()).key, self.seed);
+                let at = Key::position_of(self.segments.item(w.offset()).key, &self.seed);
                 (at >= position).then_some((at, w.offset()))
             }));
             order.sort_unstable();
@@ -56,7 +56,7 @@ impl Store {
         let groups = usize::from(GROUPS) >> self.shard_bits;
         let mut words = Vec::new();
         for i in 0..RANDOM_TRIES + groups as u64 {
-            let dice = Key::new(&(chance.wrapping_add(i)).to_le_bytes(), self.seed).hash;
+            let dice = Key::new(&(chance.wrapping_add(i)).to_le_bytes(), &self.seed).hash;
             let all = i >= RANDOM_TRIES;
             let group = if all { i - RANDOM_TRIES } else { dice % groups as u64 } as usize;
             words.clear();

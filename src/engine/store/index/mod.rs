@@ -18,6 +18,11 @@ use std::sync::Arc;
 /// Free chunks that one insertion may need.
 const CHUNKS_RESERVED: usize = 2 * CHUNKS_MAX;
 
+/// Leaves may be this much deeper than even hashes make them, and no deeper than the other bound.
+const DEPTH_SPREAD_MAX: u32 = 8;
+const DEPTH_MAX: u32 = 28;
+const LEAF_ITEMS_LEAST: u32 = 64;
+
 /// The index of a shard.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -142,14 +147,15 @@ impl Index {
     }
 
     /// Adds an item that is not there. The index must be ready. `position_of` tells where an
-    /// item stands in hash order when its leaf splits; `None` drops it.
+    /// item stands in hash order when its leaf splits; `None` drops it. `false`: so many items hash
+    /// alike that a leaf would have to split far deeper than the others; nothing was added.
     pub(super) fn insert(
         &mut self,
         group: usize,
         hash: u64,
         word: Word,
         mut position_of_item: impl FnMut(Word) -> Option<u32>,
-    ) {
+    ) -> bool {
         debug_assert!(self.is_ready());
         let position = position_of(hash);
         self.tables[group].count += 1;
@@ -164,12 +170,20 @@ impl Index {
             let leaf = &mut self.leaves[id as usize];
             if !leaf.is_full() && leaf.place(&self.chunks, word) {
                 leaf.count += 1;
-                return;
+                return true;
             }
             let mut words = [Word::default(); ITEMS_MAX];
             let n = leaf.collect(&self.chunks, &mut words);
             let (words, larger) = (&words[..n], leaf.len() + 1);
             if leaf.is_largest() || !leaf.rebuild(&mut self.chunks, words, larger) {
+                let deepest = (table.count / LEAF_ITEMS_LEAST + 1).ilog2() + DEPTH_SPREAD_MAX;
+                if u32::from(leaf.depth) >= deepest.min(DEPTH_MAX) {
+                    let largest = leaf.len();
+                    let fits = leaf.rebuild(&mut self.chunks, words, largest);
+                    assert!(fits, "what was in a leaf found no room in it again");
+                    self.tables[group].count -= 1;
+                    return false;
+                }
                 self.split(group, position, words, &mut position_of_item);
             }
         }

@@ -236,6 +236,11 @@ impl Segments {
     }
 
     fn open_new(&mut self, region: Region, class: Class, now: Time) -> Option<u32> {
+        // A shard of more than offsets can tell apart is full, whatever its bound says.
+        let next = self.free.last().map_or(self.list.len(), |id| *id as usize) as u64;
+        if (next + 2) << self.shift > OFFSET_MAX {
+            return None;
+        }
         let block = self.arena.take()?;
         self.blocks += 1;
         self.seal(region, class);
@@ -267,7 +272,6 @@ impl Segments {
                 self.list.len() as u32 - 1
             }
         };
-        assert!((u64::from(id) + 2) << self.shift <= OFFSET_MAX, "a shard of more than 64 GiB");
         self.open[region as usize][class as usize] = id;
         self.open_count += 1;
         let tail = self.lists[region as usize].tail;
