@@ -176,17 +176,17 @@ const PREFETCH_FROM: usize = 3;
 #[inline]
 fn prefetch(engine: &Engine, plans: &[Plan<'_>]) {
     for plan in plans {
-        if let Plan::Key { shard, key, .. } = plan {
-            if let Some(shard) = engine.try_lock(*shard) {
-                shard.prefetch_slot(key);
-            }
+        if let Plan::Key { shard, key, .. } = plan
+            && let Some(shard) = engine.try_lock(*shard)
+        {
+            shard.prefetch_slot(key);
         }
     }
     for plan in plans {
-        if let Plan::Key { shard, key, .. } = plan {
-            if let Some(shard) = engine.try_lock(*shard) {
-                shard.prefetch_item(key);
-            }
+        if let Plan::Key { shard, key, .. } = plan
+            && let Some(shard) = engine.try_lock(*shard)
+        {
+            shard.prefetch_item(key);
         }
     }
 }

@@ -28,13 +28,13 @@ const DEAD_SHARE_MAX: u64 = 8;
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
 /// Most items of main passed over in search of a victim for one candidate.
-const SECOND_CHANCES_MAX: u32 = 128;
+pub(super) const SECOND_CHANCES_MAX: u32 = 128;
 
 /// A place in a segment.
 #[derive(Clone, Copy, Debug, Default)]
-struct Hand {
-    segment: SegmentRef,
-    at: u32,
+pub(super) struct Hand {
+    pub(super) segment: SegmentRef,
+    pub(super) at: u32,
 }
 
 /// Where the policy's hands are.
@@ -42,8 +42,8 @@ struct Hand {
 pub(super) struct Hands {
     window: Hand,
     main: Hand,
-    volatile: Hand,
-    debt: i64,
+    pub(super) volatile: Hand,
+    pub(super) debt: i64,
 }
 
 /// Whether a big value has room.
@@ -60,12 +60,12 @@ pub(in crate::engine) enum BigRoom {
 }
 
 /// An item under a hand.
-struct Found {
+pub(super) struct Found {
     offset: u64,
-    group: usize,
+    pub(super) group: usize,
     hash: u64,
-    at: SlotRef,
-    bytes: usize,
+    pub(super) at: SlotRef,
+    pub(super) bytes: usize,
 }
 
 impl Store {
@@ -362,7 +362,7 @@ impl Store {
         }
     }
 
-    fn evict(&mut self, found: &Found) -> bool {
+    pub(super) fn evict(&mut self, found: &Found) -> bool {
         self.evicting.debt -= found.bytes as i64;
         self.drop_item(found.group, &found.at);
         self.counters.evictions += 1;
@@ -435,7 +435,7 @@ impl Store {
     }
 
     /// The slot of a live item in a segment.
-    fn locate(&self, offset: u64) -> Found {
+    pub(super) fn locate(&self, offset: u64) -> Found {
         let raw = self.segments.item(offset);
         let key = Key::new(raw.key, &self.seed);
         let (group, hash) = (self.local(key.group()), key.hash);
@@ -445,90 +445,5 @@ impl Store {
             Some(at) => Found { offset, group, hash, at, bytes },
             None => unreachable!("a live item that the index does not know"),
         }
-    }
-
-    /// Of the items whose segment is the first to be wholly dead, the oldest.
-    fn evict_first_to_expire(&mut self, now: Time) -> bool {
-        let Some(segment) = self.segments.first_to_expire() else {
-            return self.evict_volatile(now, false);
-        };
-        self.evict_in(segment, now)
-    }
-
-    /// Evicts the first live item of a segment.
-    fn evict_in(&mut self, segment: u32, now: Time) -> bool {
-        let (mut at, id) = (0, segment);
-        let segment = self.segments.remember(id);
-        if self.evicting.volatile.segment == segment {
-            at = self.evicting.volatile.at;
-        }
-        while let Some((offset, raw)) = self.segments.item_at(id, at) {
-            let (len, dead, expired) =
-                (raw.len as u32, raw.is_dead(), raw.deadline.is_some_and(|d| d <= now));
-            at += len;
-            self.evicting.volatile = Hand { segment, at };
-            if dead {
-                continue;
-            }
-            let found = self.locate(offset);
-            if expired {
-                self.evicting.debt -= found.bytes as i64;
-                self.expire_item(found.group, &found.at);
-                return true;
-            }
-            return self.evict(&found);
-        }
-        self.evicting.volatile = Hand::default();
-        self.segments.close(id);
-        !self.segments.is_used(segment)
-    }
-
-    /// Evicts an item with a deadline: a CLOCK over the segments that have them. Items are not
-    /// moved; the cleaner takes what is left of their segments.
-    fn evict_volatile(&mut self, now: Time, second_chance: bool) -> bool {
-        for _ in 0..=SECOND_CHANCES_MAX {
-            let Some(segment) = self.volatile_segment() else { return false };
-            let at = self.evicting.volatile.at;
-            let Some((offset, raw)) = self.segments.item_at(segment, at) else {
-                self.volatile_segment_after(segment);
-                continue;
-            };
-            let (len, dead) = (raw.len as u32, raw.is_dead());
-            self.evicting.volatile.at = at + len;
-            if dead {
-                continue;
-            }
-            let found = self.locate(offset);
-            let word = self.index.get(&found.at);
-            if second_chance && word.references() > 0 {
-                self.index.set(&found.at, word.with_references(word.references() - 1));
-                continue;
-            }
-            let _ = now;
-            return self.evict(&found);
-        }
-        self.segments.with_deadline > 0
-    }
-
-    /// The segment under the volatile hand, or the next one that has deadlines.
-    fn volatile_segment(&mut self) -> Option<u32> {
-        if self.segments.with_deadline == 0 {
-            return None;
-        }
-        let segment = self.evicting.volatile.segment;
-        if self.segments.is_used(segment) && self.segments.has_deadlines(segment.id) {
-            return Some(segment.id);
-        }
-        self.volatile_segment_after(segment.id)
-    }
-
-    /// Moves the volatile hand to the next segment that has deadlines.
-    fn volatile_segment_after(&mut self, id: u32) -> Option<u32> {
-        let with = |s: &u32| self.segments.has_deadlines(*s);
-        let mut ids = self.segments.ids().filter(with);
-        let first = ids.next()?;
-        let next = if first > id { first } else { ids.find(|&s| s > id).unwrap_or(first) };
-        self.evicting.volatile = Hand { segment: self.segments.remember(next), at: 0 };
-        Some(next)
     }
 }

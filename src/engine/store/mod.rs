@@ -12,6 +12,7 @@ mod segments;
 mod sketch;
 mod stats;
 mod view;
+mod volatile;
 mod walk;
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+//! Which items go under the policies that spare items without a deadline. Items are not moved: the
+//! cleaner takes what is left of their segments.
+
+use super::Store;
+use super::evict::{Hand, SECOND_CHANCES_MAX};
+use crate::command::Time;
+
+impl Store {
+    /// Of the items whose segment is the first to be wholly dead, the oldest.
+    pub(super) fn evict_first_to_expire(&mut self, now: Time) -> bool {
+        let Some(segment) = self.segments.first_to_expire() else {
+            return self.evict_volatile(now, false);
+        };
+        self.evict_in(segment, now)
+    }
+
+    /// Evicts the first live item of a segment.
+    fn evict_in(&mut self, segment: u32, now: Time) -> bool {
+        let (mut at, id) = (0, segment);
+        let segment = self.segments.remember(id);
+        if self.evicting.volatile.segment == segment {
+            at = self.evicting.volatile.at;
+        }
+        while let Some((offset, raw)) = self.segments.item_at(id, at) {
+            let (len, dead, expired) =
+                (raw.len as u32, raw.is_dead(), raw.deadline.is_some_and(|d| d <= now));
+            at += len;
+            self.evicting.volatile = Hand { segment, at };
+            if dead {
+                continue;
+            }
+            let found = self.locate(offset);
+            if expired {
+                self.evicting.debt -= found.bytes as i64;
+                self.expire_item(found.group, &found.at);
+                return true;
+            }
+            return self.evict(&found);
+        }
+        self.evicting.volatile = Hand::default();
+        self.segments.close(id);
+        !self.segments.is_used(segment)
+    }
+
+    /// Evicts an item with a deadline: a CLOCK over the segments that have them. Items are not
+    /// moved; the cleaner takes what is left of their segments.
+    pub(super) fn evict_volatile(&mut self, now: Time, second_chance: bool) -> bool {
+        for _ in 0..=SECOND_CHANCES_MAX {
+            let Some(segment) = self.volatile_segment() else { return false };
+            let at = self.evicting.volatile.at;
+            let Some((offset, raw)) = self.segments.item_at(segment, at) else {
+                self.volatile_segment_after(segment);
+                continue;
+            };
+            let (len, dead) = (raw.len as u32, raw.is_dead());
+            self.evicting.volatile.at = at + len;
+            if dead {
+                continue;
+            }
+            let found = self.locate(offset);
+            let word = self.index.get(&found.at);
+            if second_chance && word.references() > 0 {
+                self.index.set(&found.at, word.with_references(word.references() - 1));
+                continue;
+            }
+            let _ = now;
+            return self.evict(&found);
+        }
+        self.segments.with_deadline > 0
+    }
+
+    /// The segment under the volatile hand, or the next one that has deadlines.
+    fn volatile_segment(&mut self) -> Option<u32> {
+        if self.segments.with_deadline == 0 {
+            return None;
+        }
+        let segment = self.evicting.volatile.segment;
+        if self.segments.is_used(segment) && self.segments.has_deadlines(segment.id) {
+            return Some(segment.id);
+        }
+        self.volatile_segment_after(segment.id)
+    }
+
+    /// Moves the volatile hand to the next segment that has deadlines.
+    fn volatile_segment_after(&mut self, id: u32) -> Option<u32> {
+        let with = |s: &u32| self.segments.has_deadlines(*s);
+        let mut ids = self.segments.ids().filter(with);
+        let first = ids.next()?;
+        let next = if first > id { first } else { ids.find(|&s| s > id).unwrap_or(first) };
+        self.evicting.volatile = Hand { segment: self.segments.remember(next), at: 0 };
+        Some(next)
+    }
+}
