@@ -60,7 +60,7 @@ const BLOCK_BYTES_MAX: u64 = 256 * 1024;
 /// A shard should have room for at least this many blocks.
 const BLOCKS_PER_SHARD_MIN: u64 = 256;
 /// A shard cannot do with fewer blocks than these.
-const BLOCKS_PER_SHARD_LEAST: usize = 8;
+const BLOCKS_PER_SHARD_LEAST: usize = 16;
 /// A node that chooses gives every shard at least this much of its bound on memory.
 const SHARD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// … and at least this much of its bound on items: hits depend on how evenly keys are spread.

@@ -145,7 +145,11 @@ impl Store {
     #[cold]
     fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
         let mut changed = false;
-        for _ in 0..FREE_STEPS_MAX {
+        for step in 0..FREE_STEPS_MAX {
+            // Open segments that everything was evicted from hold blocks for nothing.
+            if step % SHRINK_STEPS == 0 {
+                self.segments.close_empty();
+            }
             if self.room_left(blocks) {
                 break;
             }
@@ -221,7 +225,7 @@ impl Store {
             return true;
         }
         self.evicting.debt -= CLEAN_DEBT;
-        self.clean_step(now, 0)
+        self.clean_step(now, 0) || self.segments.close_empty()
     }
 
     /// Evicts an item or moves one that may stay; whether there was one.

@@ -207,3 +207,21 @@ fn another_policy_takes_over_what_the_window_holds() {
     });
     assert_eq!(old.count(), 0);
 }
+
+#[test]
+fn a_small_bound_refuses_nothing_that_may_evict() {
+    let mut store = store(Policy::TinyLfu, Some(16 * 64 * 1024), None);
+    let mut rng = Rng(3);
+    let mut now = Time(1_700_000_000_000);
+    for i in 0..100_000u64 {
+        now.0 += rng.below(3);
+        let name = rng.below(20_000).to_le_bytes();
+        let ttl = 1000 << rng.below(12);
+        let deadline = (i % 3 != 0).then_some(Time(now.0 + ttl));
+        let value = vec![b'v'; rng.below(200) as usize];
+        let key = Key::new(&name, &HashSeed::new(7));
+        let set = store.set(&key, Value::Slice(&value), deadline, now);
+        assert!(set.is_ok(), "step {i}: {:?}", store.stats());
+    }
+    assert!(store.len() > 500, "{:?}", store.stats());
+}

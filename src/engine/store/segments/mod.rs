@@ -370,6 +370,21 @@ impl Segments {
         out.extend(self.list.iter_mut().filter_map(|s| s.block.take()));
     }
 
+    /// Closes open segments that hold nothing any more, which frees them; whether there were any.
+    pub(super) fn close_empty(&mut self) -> bool {
+        let mut any = false;
+        for region in 0..self.open.len() {
+            for class in 0..CLASSES {
+                let id = self.open[region][class];
+                if id != NONE && self.get(id).live_items == 0 {
+                    self.close(id);
+                    any = true;
+                }
+            }
+        }
+        any
+    }
+
     /// Closes a segment, whether it is full or not, and frees it if nothing in it lives.
     pub(super) fn close(&mut self, id: u32) {
         if self.get(id).open {
