@@ -149,6 +149,7 @@ impl Store {
             // Open segments that everything was evicted from hold blocks for nothing.
             if step % SHRINK_STEPS == 0 {
                 self.segments.close_empty();
+                self.index.compact();
             }
             if self.room_left(blocks) {
                 break;
@@ -164,6 +165,9 @@ impl Store {
 
     /// Some steps towards a bound that was lowered; whether there is more to do.
     pub(super) fn shrink_step(&mut self, now: Time) -> bool {
+        if self.used_bytes() > self.limit_bytes && self.index.compact() {
+            return true;
+        }
         for _ in 0..SHRINK_STEPS {
             let above = self.used_bytes() > self.limit_bytes || self.len() > self.limit_items;
             if !above || !self.relieve(now) {
@@ -225,7 +229,7 @@ impl Store {
             return true;
         }
         self.evicting.debt -= CLEAN_DEBT;
-        self.clean_step(now, 0) || self.segments.close_empty()
+        self.clean_step(now, 0) || self.segments.close_empty() || self.index.compact()
     }
 
     /// Evicts an item or moves one that may stay; whether there was one.
@@ -288,7 +292,7 @@ impl Store {
             let used = self.used_bytes().max(1);
             (u128::from(self.len()) * u128::from(self.limit_bytes) / u128::from(used)) as u64
         };
-        by_bytes.min(self.limit_items).max(self.len()).min(u64::from(u32::MAX)) as usize
+        by_bytes.min(self.limit_items).min(u64::from(u32::MAX)) as usize
     }
 
     /// Keeps the window at its size while there is room: what leaves it joins main uncontested.

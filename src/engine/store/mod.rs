@@ -106,6 +106,11 @@ impl Store {
 
     /// Bounds this shard: bytes of memory and number of items.
     pub fn set_limits(&mut self, bytes: Option<u64>, items: Option<u64>) {
+        let half = |old: u64, new: Option<u64>| old != u64::MAX && new.is_some_and(|n| n < old / 2);
+        if half(self.limit_bytes, bytes) || half(self.limit_items, items) {
+            // Made for many more items than there will be.
+            self.admission = None;
+        }
         self.limit_bytes = bytes.unwrap_or(u64::MAX);
         self.limit_items = items.unwrap_or(u64::MAX);
         let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
@@ -341,7 +346,10 @@ impl Store {
     /// Takes an item out of index and segments.
     fn drop_item(&mut self, group: usize, at: &SlotRef) {
         let offset = self.index.get(at).offset();
-        self.index.remove(group, at);
+        if self.index.remove(group, at) {
+            let position = Key::position_of(self.segments.item(offset).key, &self.seed);
+            self.index.merge(group, position);
+        }
         self.bury(offset);
     }
 

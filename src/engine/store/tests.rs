@@ -225,3 +225,26 @@ fn a_small_bound_refuses_nothing_that_may_evict() {
     }
     assert!(store.len() > 500, "{:?}", store.stats());
 }
+
+#[test]
+fn a_bound_far_below_what_the_index_took_leaves_a_cache_that_works() {
+    for policy in [Policy::TinyLfu, Policy::AllKeysLru, Policy::AllKeysRandom] {
+        let mut store = store(policy, Some(32 * 1024 * 1024), None);
+        let put = |store: &mut Store, i: u64| {
+            let name = i.to_le_bytes();
+            store.set(&Key::new(&name, &HashSeed::new(7)), Value::Slice(b"v"), None, Time(1))
+        };
+        (0..1_500_000).for_each(|i| put(&mut store, i).expect("room"));
+        store.set_limits(Some(2 * 1024 * 1024), None);
+        for i in 0..200_000 {
+            if i % 100 == 0 {
+                store.upkeep(Time(1));
+            }
+            put(&mut store, 2_000_000 + i).expect("room");
+        }
+        while store.upkeep(Time(1)) {}
+        let stats = store.stats();
+        assert!(stats.used_bytes <= 2 * 1024 * 1024 * 101 / 100, "{policy:?} {stats:?}");
+        assert!(stats.items > 20_000, "{policy:?} {stats:?}");
+    }
+}

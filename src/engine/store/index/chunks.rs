@@ -150,6 +150,43 @@ impl Chunks {
         out.extend(self.slabs.iter_mut().filter_map(|s| s.block.take()));
     }
 
+    /// Takes the slab with the fewest chunks in use out of service, if the others have room for
+    /// these and `spare` more. Its chunks are then to be moved by [`Chunks::moved`].
+    pub(super) fn retire(&mut self, spare: usize) -> Option<u32> {
+        let used = |s: &u32| self.slabs[*s as usize].used;
+        let slab = *self.partial.iter().min_by_key(|s| used(s))?;
+        let own_free = self.per_slab as usize - usize::from(used(&slab));
+        if self.free_chunks - own_free < usize::from(used(&slab)) + spare {
+            return None;
+        }
+        self.partial.retain(|&s| s != slab);
+        self.free_chunks -= own_free;
+        Some(slab)
+    }
+
+    /// A copy of a chunk of a retired slab in another one; the old one is given up. Chunks of other
+    /// slabs stay where they are.
+    pub(super) fn moved(&mut self, retired: u32, id: ChunkId) -> ChunkId {
+        if id.0 >> self.shift != retired {
+            return id;
+        }
+        let to = self.take();
+        // SAFETY: both are chunks in use, in different slabs; nobody else has a reference.
+        unsafe { self.ptr(to).copy_from_nonoverlapping(self.ptr(id), 1) };
+        self.slabs[retired as usize].used -= 1;
+        to
+    }
+
+    /// Gives the block of a retired slab back, all of whose chunks were moved.
+    pub(super) fn release(&mut self, retired: u32) {
+        let slab = &mut self.slabs[retired as usize];
+        assert_eq!(slab.used, 0, "a retired slab still has chunks in use");
+        if let Some(block) = slab.block.take() {
+            self.arena.give(block);
+        }
+        self.empty.push(retired);
+    }
+
     /// Where a chunk is. Valid until it is given back.
     #[inline]
     pub(super) fn ptr(&self, id: ChunkId) -> NonNull<Chunk> {

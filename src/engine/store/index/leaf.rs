@@ -241,6 +241,19 @@ impl Leaf {
         }
     }
 
+    /// Moves its chunks out of a retired slab.
+    pub(super) fn move_out(&mut self, chunks: &mut Chunks, retired: u32) {
+        for chunk in &mut self.chunks[..usize::from(self.len)] {
+            *chunk = chunks.moved(retired, *chunk);
+        }
+    }
+
+    /// Gives all chunks back.
+    pub(super) fn free(&mut self, chunks: &mut Chunks) {
+        self.resize(chunks, 0);
+        self.count = 0;
+    }
+
     /// Chunks in it.
     pub(super) fn len(&self) -> usize {
         self.len.into()

@@ -23,6 +23,11 @@ const DEPTH_SPREAD_MAX: u32 = 8;
 const DEPTH_MAX: u32 = 28;
 const LEAF_ITEMS_LEAST: u32 = 64;
 
+/// Most items of two leaves that become one: they fit a single chunk.
+const MERGED_ITEMS_MAX: u16 = 16;
+/// Chunks that stay free beyond these when the index gives a block back.
+const CHUNKS_SPARE: usize = 64;
+
 /// The index of a shard.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -90,6 +95,19 @@ impl Index {
     /// Takes one more block; whether there was one.
     pub(super) fn grow(&mut self) -> bool {
         self.chunks.grow()
+    }
+
+    /// Gives one block back by moving what is left in it, if that leaves chunks enough; whether
+    /// it did. Looks at every leaf, of which there are some thousands.
+    pub(super) fn compact(&mut self) -> bool {
+        let Some(retired) = self.chunks.retire(CHUNKS_RESERVED + CHUNKS_SPARE) else {
+            return false;
+        };
+        for leaf in &mut self.leaves {
+            leaf.move_out(&mut self.chunks, retired);
+        }
+        self.chunks.release(retired);
+        true
     }
 
     /// Items of a group.
@@ -189,8 +207,8 @@ impl Index {
         }
     }
 
-    /// Removes an item.
-    pub(super) fn remove(&mut self, group: usize, at: &SlotRef) {
+    /// Removes an item. `true`: so few are left in its leaf that [`Index::merge`] may save one.
+    pub(super) fn remove(&mut self, group: usize, at: &SlotRef) -> bool {
         self.tables[group].count -= 1;
         let leaf = &mut self.leaves[at.leaf as usize];
         leaf.take_out(&self.chunks, at);
@@ -199,6 +217,47 @@ impl Index {
             let n = leaf.collect(&self.chunks, &mut words);
             let fits = leaf.rebuild(&mut self.chunks, &words[..n], Leaf::fitting(n));
             assert!(fits, "a sparse leaf found no room");
+        }
+        self.leaves[at.leaf as usize].count <= MERGED_ITEMS_MAX / 2
+    }
+
+    /// Makes one leaf of the one at `position` and its sibling while they hold few items; a group
+    /// without items gives its last leaf up.
+    #[cold]
+    pub(super) fn merge(&mut self, group: usize, position: u32) {
+        loop {
+            let table = &self.tables[group];
+            let id = table.directory[table.slot_of(position)];
+            let depth = self.leaves[id as usize].depth;
+            if depth == 0 {
+                if table.count == 0 {
+                    self.leaves[id as usize].free(&mut self.chunks);
+                    self.free_leaves.push(id);
+                    self.directory_bytes -= table.directory.len().saturating_sub(1) * 4;
+                    self.tables[group] = Table::default();
+                }
+                return;
+            }
+            let sibling = table.directory[table.slot_of(position ^ 1 << (32 - u32::from(depth)))];
+            let (a, b) = (self.leaves[id as usize], self.leaves[sibling as usize]);
+            if b.depth != depth || a.count + b.count > MERGED_ITEMS_MAX {
+                return;
+            }
+            let mut words = [Word::default(); ITEMS_MAX];
+            let n = a.collect(&self.chunks, &mut words);
+            let mut list = words[..n].to_vec();
+            let n = b.collect(&self.chunks, &mut words);
+            list.extend_from_slice(&words[..n]);
+            self.leaves[sibling as usize].free(&mut self.chunks);
+            self.free_leaves.push(sibling);
+            let leaf = &mut self.leaves[id as usize];
+            leaf.depth = depth - 1;
+            let fits = leaf.rebuild(&mut self.chunks, &list, Leaf::fitting(list.len()));
+            assert!(fits, "two nearly empty leaves found no room in one");
+            let table = &mut self.tables[group];
+            let span = 1usize << (table.depth - leaf.depth);
+            let first = table.slot_of(position) / span * span;
+            table.directory[first..first + span].fill(id);
         }
     }
 
