@@ -3,7 +3,7 @@
 //! key lie in one cache line. Knows hashes only.
 
 /// Bytes of counters per item it is made for.
-const BYTES_PER_ITEM: usize = 4;
+const BYTES_PER_ITEM: usize = 5;
 /// Counters are halved once per this many counted requests per item.
 const SAMPLE_PER_ITEM: u64 = 20;
 /// Lines halved per counted request while a halving is under way.
