@@ -1,10 +1,10 @@
 //! Upkeep in bounded steps: removing what has expired, copying live items out of the emptiest
 //! segments, giving memory back.
 
+use super::Store;
 use super::index::SlotRef;
 use super::item::Draft;
 use super::segments::{Region, SegmentRef};
-use super::{Key, Store};
 use crate::command::Time;
 
 /// Most items that one step looks at.
@@ -73,13 +73,8 @@ impl Store {
     }
 
     fn expire_at(&mut self, offset: u64) {
-        let raw = self.segments.item(offset);
-        let key = Key::new(raw.key, &self.seed);
-        let (group, hash) = (self.local(key.group()), key.hash);
-        let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {
-            unreachable!("a live item that the index does not know")
-        };
-        self.expire_item(group, &at);
+        let found = self.locate(offset);
+        self.expire_item(found.group, &found.at);
     }
 
     /// Copies some live items out of the segment that is emptiest, if more than `above` of 100
@@ -143,14 +138,9 @@ impl Store {
     }
 
     fn move_within_region(&mut self, offset: u64, now: Time) -> bool {
-        let raw = self.segments.item(offset);
-        let key = Key::new(raw.key, &self.seed);
-        let (group, hash) = (self.local(key.group()), key.hash);
         let region = self.segments.get(self.segments.segment_of(offset)).region;
-        let Some(at) = self.index.find(group, hash, |w| w.offset() == offset) else {
-            unreachable!("a live item that the index does not know")
-        };
-        self.relocate(offset, &at, region, None, now)
+        let found = self.locate(offset);
+        self.relocate(offset, &found.at, region, None, now)
     }
 
     /// Writes an item again at the end of a region; whether there was a block for it.

@@ -240,8 +240,8 @@ impl Store {
             Policy::AllKeysLru => self.evict_main(now, true),
             Policy::AllKeysRandom => self.evict_main(now, false),
             Policy::VolatileTtl => self.evict_first_to_expire(now),
-            Policy::VolatileLru | Policy::VolatileLfu => self.evict_volatile(now, true),
-            Policy::VolatileRandom => self.evict_volatile(now, false),
+            Policy::VolatileLru | Policy::VolatileLfu => self.evict_volatile(true),
+            Policy::VolatileRandom => self.evict_volatile(false),
         }
     }
 

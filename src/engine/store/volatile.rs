@@ -9,7 +9,7 @@ impl Store {
     /// Of the items whose segment is the first to be wholly dead, the oldest.
     pub(super) fn evict_first_to_expire(&mut self, now: Time) -> bool {
         let Some(segment) = self.segments.first_to_expire() else {
-            return self.evict_volatile(now, false);
+            return self.evict_volatile(false);
         };
         self.evict_in(segment, now)
     }
@@ -44,7 +44,7 @@ impl Store {
 
     /// Evicts an item with a deadline: a CLOCK over the segments that have them. Items are not
     /// moved; the cleaner takes what is left of their segments.
-    pub(super) fn evict_volatile(&mut self, now: Time, second_chance: bool) -> bool {
+    pub(super) fn evict_volatile(&mut self, second_chance: bool) -> bool {
         for _ in 0..=SECOND_CHANCES_MAX {
             let Some(segment) = self.volatile_segment() else { return false };
             let at = self.evicting.volatile.at;
@@ -63,7 +63,6 @@ impl Store {
                 self.index.set(&found.at, word.with_references(word.references() - 1));
                 continue;
             }
-            let _ = now;
             return self.evict(&found);
         }
         self.segments.with_deadline > 0
