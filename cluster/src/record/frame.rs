@@ -28,8 +28,17 @@ const FLAGS: u8 = 0b1111;
 pub struct FrameWriter<'a> {
     out: &'a mut Vec<u8>,
     salt: Salt,
+    open: OpenFrame,
+}
+
+/// A frame that grows at the end of somebody's buffer over many calls, large parts of its payloads
+/// standing elsewhere. Closed, it has its length; [`seal`] gives it salt and checksum, which may
+/// be done later and by somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenFrame {
     start: usize,
     expected: Fields,
+    elsewhere_bytes: usize,
     body_bytes_max: usize,
 }
 
@@ -91,12 +100,8 @@ impl<'a> FrameWriter<'a> {
     }
 
     fn begin_within(out: &'a mut Vec<u8>, salt: Salt, body_bytes_max: usize) -> FrameWriter<'a> {
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&salt.number().to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.push(VERSION);
-        FrameWriter { out, salt, start, expected: ORIGIN, body_bytes_max }
+        let open = OpenFrame { body_bytes_max, ..OpenFrame::begin(out) };
+        FrameWriter { out, salt, open }
     }
 
     /// Adds a record; `payload` is the concatenation of its parts, so that a large value need not
@@ -105,39 +110,96 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// When the frame would grow too long; it is then as it was before.
     pub fn push(&mut self, header: Header, payload: &[&[u8]]) -> Result<(), TooLong> {
-        let mark = self.out.len();
         let payload_bytes = payload.iter().fold(0usize, |n, part| n.saturating_add(part.len()));
-        put_header(self.out, &header, &self.expected);
-        varint::put(self.out, payload_bytes as u64);
-        let body_bytes = self.out.len() - self.start - HEAD_BYTES;
-        if body_bytes.saturating_add(payload_bytes) > self.body_bytes_max {
-            self.out.truncate(mark);
-            return Err(TooLong);
-        }
+        self.open.push(self.out, &header, payload_bytes)?;
         payload.iter().for_each(|part| self.out.extend_from_slice(part));
-        self.expected = expected_after(&header);
         Ok(())
     }
 
     /// Completes the frame and returns its bytes; without a record there is none, and 0.
     pub fn finish(mut self) -> usize {
-        let frame = &mut self.out[self.start..];
-        let bytes = frame.len();
-        let length = (bytes - HEAD_BYTES) as u32;
-        if length as usize <= size_of_val(&VERSION) {
-            return 0;
-        }
-        let crc = checksum(length, &frame[HEAD_BYTES..]) ^ self.salt.number();
-        frame[0..4].copy_from_slice(&length.to_le_bytes());
-        frame[8..12].copy_from_slice(&crc.to_le_bytes());
-        self.start = self.out.len();
+        let Some(bytes) = self.open.close(self.out) else { return 0 };
+        let (head, body) = self.out[self.open.start..].split_at_mut(HEAD_BYTES);
+        seal(head, [&*body].into_iter(), self.salt);
+        self.open.start = self.out.len();
         bytes
     }
 }
 
+impl OpenFrame {
+    /// Begins a frame behind what `out` holds.
+    pub fn begin(out: &mut Vec<u8>) -> OpenFrame {
+        let start = out.len();
+        out.extend_from_slice(&[0; HEAD_BYTES]);
+        out.push(VERSION);
+        let (expected, elsewhere_bytes) = (ORIGIN, 0);
+        OpenFrame { start, expected, elsewhere_bytes, body_bytes_max: BODY_BYTES_MAX }
+    }
+
+    /// Adds a record up to its payload, of which the caller appends exactly `payload_bytes` to
+    /// `out`, or says with [`OpenFrame::skip`] how many of them stand elsewhere.
+    ///
+    /// # Errors
+    /// When the frame would grow too long; it is then as it was before.
+    #[inline]
+    pub fn push(
+        &mut self,
+        out: &mut Vec<u8>,
+        header: &Header,
+        payload_bytes: usize,
+    ) -> Result<(), TooLong> {
+        let mark = out.len();
+        put_header(out, header, &self.expected);
+        varint::put(out, payload_bytes as u64);
+        if self.body_bytes(out).saturating_add(payload_bytes) > self.body_bytes_max {
+            out.truncate(mark);
+            return Err(TooLong);
+        }
+        self.expected = expected_after(header);
+        Ok(())
+    }
+
+    /// So many bytes of the payload at hand stand elsewhere.
+    pub fn skip(&mut self, bytes: usize) {
+        self.elsewhere_bytes += bytes;
+    }
+
+    /// Where it begins in its buffer.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes of its body so far, those elsewhere included.
+    #[inline]
+    pub fn body_bytes(&self, out: &[u8]) -> usize {
+        out.len() - self.start - HEAD_BYTES + self.elsewhere_bytes
+    }
+
+    /// Writes its length and returns the bytes of the whole frame; `None` without a record.
+    pub fn close(&self, out: &mut [u8]) -> Option<usize> {
+        let length = self.body_bytes(out);
+        if length <= size_of_val(&VERSION) {
+            return None;
+        }
+        out[self.start..self.start + 4].copy_from_slice(&(length as u32).to_le_bytes());
+        Some(HEAD_BYTES + length)
+    }
+}
+
+/// Gives a closed frame its salt and its checksum. `head` is its first [`HEAD_BYTES`], `body` all
+/// behind them, in parts.
+pub fn seal<'a>(head: &mut [u8], body: impl Iterator<Item = &'a [u8]>, salt: Salt) {
+    let mut hasher = Hasher::new();
+    hasher.update(&head[0..4]);
+    body.for_each(|part| hasher.update(part));
+    let crc = hasher.finalize() ^ salt.number();
+    head[4..8].copy_from_slice(&salt.number().to_le_bytes());
+    head[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
 impl Drop for FrameWriter<'_> {
     fn drop(&mut self) {
-        self.out.truncate(self.start);
+        self.out.truncate(self.open.start);
     }
 }
 

@@ -50,6 +50,10 @@ pub enum Kind {
     Truncate,
     /// This node no longer keeps the group.
     Drop,
+    /// Of no group: the file that the record stands in was synced to the disk up to the offset in
+    /// the payload, eight bytes little-endian, and every file before it wholly. A broken frame
+    /// before that offset is damage; behind the last such record it may be a write cut short.
+    Synced,
 }
 
 /// All of a record but its payload.
@@ -109,6 +113,7 @@ impl Kind {
             Kind::Base => 3,
             Kind::Truncate => 4,
             Kind::Drop => 5,
+            Kind::Synced => 6,
         }
     }
 
@@ -119,6 +124,7 @@ impl Kind {
             3 => Kind::Base,
             4 => Kind::Truncate,
             5 => Kind::Drop,
+            6 => Kind::Synced,
             _ => return None,
         })
     }
