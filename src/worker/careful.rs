@@ -62,7 +62,7 @@ pub(super) fn execute(
             return (1, None);
         }
         if peer.word.is_paused() && waits(batch, spec, plan) {
-            peer.postponed = postpone();
+            peer.postponed = postpone().map(Box::new);
             return (usize::from(peer.postponed.is_some()), Some(Stop::Paused));
         }
     }

@@ -14,10 +14,13 @@ pub(super) struct Peer {
     pub(super) decoder: Decoder,
     pub(super) session: Session,
     /// A command that waits for a pause to end and whose bytes cannot be decoded again.
-    pub(super) postponed: Option<Postponed>,
+    pub(super) postponed: Option<Box<Postponed>>,
     /// Settings, pauses and end as last seen.
     pub(super) word: Word,
-    pub(super) settings: Settings,
+    /// Away from what every turn touches.
+    settings: Box<Settings>,
+    /// Commands that take longer are logged.
+    pub(super) slow_nanos: u64,
     /// Which keys are taken.
     pub(super) rule: KeyRule,
     /// Bytes of unsent answers at which no further command is taken.
@@ -39,7 +42,8 @@ impl Peer {
             session,
             postponed: None,
             word: Word::default(),
-            settings,
+            settings: Box::new(settings),
+            slow_nanos: settings.slow_nanos,
             rule: KeyRule::new(settings.validation),
             output_max: 0,
             query_max: 0,
@@ -55,6 +59,7 @@ impl Peer {
     pub(super) fn renew(&mut self) {
         let session = &self.session;
         self.rule = KeyRule::new(self.settings.validation);
+        self.slow_nanos = self.settings.slow_nanos;
         let (decode, output_max) = if session.authenticated {
             let value_bytes_max = self.settings.validation.value_bytes_max();
             (DecodeLimits::authenticated(value_bytes_max), self.settings.output_bytes_max)
@@ -86,7 +91,7 @@ impl Peer {
         let word = worker.shared.notice.word();
         if word != self.word {
             self.word = word;
-            self.settings = worker.shared.notice.settings();
+            *self.settings = worker.shared.notice.settings();
             self.renew();
         }
     }
