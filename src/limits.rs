@@ -80,10 +80,21 @@ pub const UPKEEP_ITEMS_MAX: usize = 256;
 pub const UPKEEP_BLOCKS_MAX: usize = 4;
 /// Segments weighed by a step in search of one to clean.
 pub const WEIGH_SEGMENTS_MAX: usize = 1024;
+/// A step of the engine ends when it has looked at so many live items …
+pub const STEP_ITEMS_MAX: usize = 1024;
+/// … or moved so many bytes; what it has begun then, it finishes: at most as much again.
+pub const STEP_BYTES_MAX: usize = 512 * 1024;
+/// Items passed over in search of a victim for one candidate.
+pub const SECOND_CHANCES_MAX: u32 = 128;
 /// Leaves looked at by a step that empties a block of the index.
 pub const COMPACT_LEAVES_MAX: usize = 1024;
 /// Blocks of the index looked at in search of the sparsest.
 pub const COMPACT_BLOCKS_MAX: usize = 1024;
+
+// What a step does before it looks how much that was: expiry, cleaning, and an eviction in which
+// both regions are searched.
+const _: () = assert!(2 * UPKEEP_ITEMS_MAX + 3 * SECOND_CHANCES_MAX as usize <= STEP_ITEMS_MAX);
+const _: () = assert!(KEY_BYTES_MAX + SHARED_VALUE_BYTES_MIN <= STEP_BYTES_MAX / 8);
 // Workers and sessions.
 
 /// Words of a slow command that are kept.

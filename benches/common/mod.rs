@@ -80,6 +80,8 @@ pub(crate) struct Preparer {
 
 impl Preparer {
     pub(crate) fn start(engine: &Arc<Engine>) -> Preparer {
+        // A node has done so when its first client comes.
+        while engine.prepare() {}
         let ending = Arc::new(AtomicBool::new(false));
         let (its_engine, is_ending) = (engine.clone(), ending.clone());
         let thread = std::thread::spawn(move || {

@@ -161,8 +161,8 @@ impl Engine {
         self.extents.value_bytes()
     }
 
-    /// Calls `nudge` from now on when [`Engine::prepare`] has something to do. It is called where
-    /// a shard is locked, so it must be quick and call nothing of the engine. Only the first counts.
+    /// Calls `nudge` from now on when [`Engine::prepare`] has something to do: where a shard is
+    /// locked, so it must be quick and call nothing of the engine. Only the first one counts.
     pub fn on_need(&self, nudge: impl Fn() + Send + Sync + 'static) {
         self.arena.on_need(Box::new(nudge));
     }

@@ -41,6 +41,7 @@ impl Store {
     /// Does one bounded step of what must be done apart from commands: expiry, cleaning, giving
     /// memory back. Returns whether there is more to do at once.
     pub fn upkeep(&mut self, now: Time) -> bool {
+        self.segments.begin_step();
         for _ in 0..UPKEEP_BLOCKS_MAX {
             let Some(block) = self.graveyard.pop() else { break };
             self.arena.give(block);
@@ -49,6 +50,7 @@ impl Store {
         more |= self.expire_step(now);
         more |= self.clean_step(now, CLEAN_ABOVE);
         more |= self.shrink_step(now);
+        self.segments.work().assert_bounded();
         more
     }
 

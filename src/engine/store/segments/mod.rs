@@ -4,9 +4,11 @@
 mod class;
 mod regions;
 mod segment;
+mod work;
 
 pub(super) use regions::Region;
 pub(super) use segment::SegmentRef;
+pub(super) use work::Work;
 
 use super::arena::{Arena, Block};
 use super::index::OFFSET_MAX;
@@ -15,6 +17,7 @@ use crate::command::Time;
 use class::{CLASSES, Class, class_from_ms, class_ms, class_of};
 use regions::{List, NONE, Sums};
 use segment::{BINS, Segment};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,6 +37,8 @@ pub(super) struct Segments {
     len_sum: u64,
     blocks: usize,
     serial: u64,
+    /// What the step under way has done.
+    work: Cell<Work>,
     /// Sealed segments with deadlines, the one that is wholly dead first at the front.
     deadlines: BTreeSet<(Time, u32)>,
     /// Items with a deadline.
@@ -56,6 +61,7 @@ impl Segments {
             len_sum: 0,
             blocks: 0,
             serial: 0,
+            work: Cell::default(),
             deadlines: BTreeSet::new(),
             with_deadline: 0,
         }
@@ -145,13 +151,29 @@ impl Segments {
         item::parse(self.bytes(offset))
     }
 
+    /// Begins to count what a step does.
+    pub(super) fn begin_step(&self) {
+        self.work.set(Work::default());
+    }
+
+    /// What was done since the step began.
+    #[inline]
+    pub(super) fn work(&self) -> Work {
+        self.work.get()
+    }
+
     /// The first item at or behind position `at` of a segment, and its offset.
     pub(super) fn item_at(&self, segment: u32, at: u32) -> Option<(u64, Raw<'_>)> {
         if at >= self.get(segment).len {
             return None;
         }
         let offset = (u64::from(segment) + 1) << self.shift | u64::from(at);
-        Some((offset, self.item(offset)))
+        let raw = self.item(offset);
+        if !raw.is_dead() {
+            let work = self.work.get();
+            self.work.set(Work { items: work.items + 1, ..work });
+        }
+        Some((offset, raw))
     }
 
     /// The open segment that an item of this size and class would go to, if it fits.
@@ -192,6 +214,8 @@ impl Segments {
         };
         let at = self.list[id as usize].len;
         let segment = &mut self.list[id as usize];
+        let work = self.work.get_mut();
+        work.bytes += len;
         segment.len += len as u32;
         segment.live_bytes += len as u32;
         segment.live_items += 1;
