@@ -1,6 +1,8 @@
 //! The composition root: makes a node out of its parts, starts and stops it. Nothing else knows
 //! all of them.
 
+mod memory;
+
 use crate::clock;
 use crate::command::spec;
 use crate::config::Config;
@@ -14,6 +16,7 @@ use crate::worker::{
     self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
     WorkerOptions,
 };
+use memory::Preparer;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -99,6 +102,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
         return Err(NodeError::Memory { bytes, least, shards });
     }
+    let _preparer = Preparer::start(&shared.engine)?;
     let http = start_http(&config, &shared, &server, &ready)?;
     let (thread, numbers) = mpsc::channel();
     let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;

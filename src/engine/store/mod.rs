@@ -99,9 +99,10 @@ impl Store {
         store
     }
 
-    /// Changes the bound on bytes a little, keeping what was learnt.
-    pub(super) fn set_limit_bytes(&mut self, bytes: u64) {
+    /// Changes the bounds a little, keeping what was learnt.
+    pub(super) fn move_limits(&mut self, bytes: u64, items: u64) {
         self.limit_bytes = bytes;
+        self.limit_items = items;
     }
 
     /// Bounds this shard: bytes of memory and number of items.
