@@ -184,7 +184,7 @@ impl Store {
         }
         let bytes = self.bigs.bytes_of(bytes as usize);
         let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
-        if bytes > self.limit_bytes / 2 {
+        if self.is_narrow_for(bytes) {
             return BigRoom::LimitTooSmall;
         }
         for _ in 0..SHRINK_STEPS {
@@ -196,6 +196,11 @@ impl Store {
             }
         }
         BigRoom::Going
+    }
+
+    /// Whether the shard's part of the bound is small for a big value that takes `bytes`.
+    pub(in crate::engine) fn is_narrow_for(&self, bytes: u64) -> bool {
+        bytes > self.limit_bytes / 2
     }
 
     /// Evicts until a big value that takes `bytes` fits.
