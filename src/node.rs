@@ -20,6 +20,7 @@ use memory::Preparer;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -74,11 +75,11 @@ impl From<io::Error> for NodeError {
     }
 }
 
-/// Runs a node until a signal or a client ends it.
+/// Runs a node until a signal or a client ends it. `file` is where its settings were read from.
 ///
 /// # Errors
 /// Why it did not start, or ended otherwise.
-pub fn run(config: Config) -> Result<(), NodeError> {
+pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let listening = &config.server;
     security::check_bind(listening.bind, !listening.tokens.is_empty(), listening.protected)
         .map_err(NodeError::Bind)?;
@@ -96,7 +97,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     };
     let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
     let (end, mut ending) = watch::channel(false);
-    let identity = Identity::new(address);
+    let identity = Identity::new(address, file);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
     let (least, shards) = (shared.engine.max_memory_min(), shared.engine.shard_count());
     if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
@@ -165,6 +166,7 @@ fn share(config: &Config, workers: usize) -> Shared {
         max_items: memory.items_bound(),
         policy: memory.policy_in_force(),
     });
+    engine.set_value_bytes_max(config.server.validation.value_bytes_max());
     let commands = Commands {
         count: spec::COMMAND_IDS,
         name: |index| row(index).map_or("", |spec| spec.name),

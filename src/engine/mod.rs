@@ -11,6 +11,7 @@ mod policy;
 mod space;
 mod store;
 
+pub use execute::Access;
 pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::{HashSeed, Key};
@@ -18,7 +19,7 @@ pub use policy::Policy;
 pub use store::{Full, Item, ItemValue, Store, StoreStats};
 
 use crate::command::reply::ReplyWriter;
-use crate::command::{Command, KeyOp, Time};
+use crate::command::{Command, KeyOp, Stores, Time};
 use crate::limits;
 use extents::Extents;
 use parking_lot::{Mutex, MutexGuard};
@@ -206,6 +207,11 @@ impl Engine {
         (0..self.shards.len()).for_each(|shard| self.lock(shard).store().set_policy(policy));
     }
 
+    /// Changes how long APPEND and SETRANGE may make a value.
+    pub fn set_value_bytes_max(&self, bytes: usize) {
+        (0..self.shards.len()).for_each(|s| self.lock(s).store().set_value_bytes_max(bytes));
+    }
+
     /// Gives room that some shards do not use to those that need it: to be called a few times
     /// a second. The bounds of the node hold all the time.
     pub fn rebalance(&self) {
@@ -248,6 +254,16 @@ impl Engine {
         }
     }
 
+    /// To be called, where no lock is held, before an `op` that [`KeyOp::may_need_room`].
+    #[cold]
+    pub fn make_room_for(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
+        match op.stores() {
+            Stores::Nothing => {}
+            Stores::Value(bytes) => self.reserve(shard, bytes as u64, now),
+            Stores::Part => self.widen(shard, key, op, now),
+        }
+    }
+
     /// Makes room for a big value of `bytes` in a shard, in steps between which others have their
     /// turn on it.
     #[cold]
@@ -267,6 +283,25 @@ impl Engine {
         }
     }
 
+    /// Gives a shard a larger part of the bound, if it needs one for the value that `op` makes
+    /// grow. Evicts nothing, since that might be the value itself, and what is written then would
+    /// be the new part alone: who writes keeps the old part while room is made.
+    fn widen(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
+        let max_memory = self.max_memory.load(Ordering::Relaxed);
+        if max_memory == u64::MAX {
+            return;
+        }
+        let mut locked = self.lock(shard);
+        let store = locked.store();
+        let len = store.peek(key, now).map_or(0, |item| item.value.bytes().len());
+        let bytes = op.grown_bytes(len as u64);
+        let is_narrow = bytes <= store.value_bytes_max() as u64 && store.is_narrow_for(bytes);
+        drop(locked);
+        if is_narrow {
+            self.divide(Some((shard, bytes)));
+        }
+    }
+
     /// Locks a shard. Several only in ascending order; never across an await.
     #[inline]
     pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
@@ -282,12 +317,23 @@ impl Engine {
 
     /// Executes any command, taking the locks it needs.
     pub fn execute<W: ReplyWriter>(&self, command: &Command<'_>, now: Time, out: &mut W) {
+        self.execute_as(command, now, Access::Counted, out);
+    }
+
+    /// The same, and whether it makes items look used.
+    pub fn execute_as<W: ReplyWriter>(
+        &self,
+        command: &Command<'_>,
+        now: Time,
+        access: Access,
+        out: &mut W,
+    ) {
         match command {
             Command::Key(bytes, op) => {
                 let key = self.key(bytes);
-                self.lock(self.shard_of(&key)).execute(&key, op, now, out);
+                self.lock(self.shard_of(&key)).execute_as(&key, op, now, access, out);
             }
-            Command::Keys(op) => keys::execute(self, op, now, out),
+            Command::Keys(op) => keys::execute(self, op, now, access, out),
             Command::Space(op) => space::execute(self, op, now, out),
         }
     }
@@ -342,7 +388,19 @@ impl Shard {
         now: Time,
         out: &mut W,
     ) {
-        execute::execute(&mut self.store, key, op, now, out);
+        execute::execute(&mut self.store, key, op, now, Access::Counted, out);
+    }
+
+    /// The same, and whether it makes the item look used: for the cold path.
+    pub fn execute_as<W: ReplyWriter>(
+        &mut self,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+        now: Time,
+        access: Access,
+        out: &mut W,
+    ) {
+        execute::execute(&mut self.store, key, op, now, access, out);
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

@@ -1,5 +1,5 @@
 //! Commands one by one, each looked at first: before authentication, while a pause is on, and for
-//! clients that want no answers. The cold sibling of `batch`.
+//! clients that want no answers or whose accesses do not count. The cold sibling of `batch`.
 
 use super::batch::{Frame, Stop};
 use super::execute::Batch;

@@ -27,7 +27,8 @@ pub(super) struct Peer {
     pub(super) output_max: usize,
     /// Most bytes that may be kept of commands that are not whole.
     pub(super) query_max: usize,
-    /// Commands go one by one, each looked at: before authentication, in a pause, without answers.
+    /// Commands go one by one, each looked at: before authentication, in a pause, without answers,
+    /// without accesses that count.
     pub(super) careful: bool,
     /// Commands decoded at once; less after a command of the session, since it ends a batch.
     pub(super) commands_max: usize,
@@ -74,8 +75,10 @@ impl Peer {
             self.query_max = limits::QUERY_BYTES_MAX_UNAUTHENTICATED;
         }
         self.output_max = output_max;
-        self.careful =
-            !session.authenticated || self.word.is_paused() || session.replies != Replies::On;
+        self.careful = !session.authenticated
+            || self.word.is_paused()
+            || session.replies != Replies::On
+            || session.client.is_no_touch();
         self.commands_max = 1;
     }
 

@@ -198,7 +198,7 @@ impl Store {
         }
         let bytes = self.bigs.bytes_of(bytes as usize);
         let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
-        if bytes > self.limit_bytes / 2 {
+        if self.is_narrow_for(bytes) {
             return BigRoom::LimitTooSmall;
         }
         self.segments.begin_step();
@@ -215,6 +215,11 @@ impl Store {
         }
         self.segments.work().assert_bounded();
         BigRoom::Going
+    }
+
+    /// Whether the shard's part of the bound is small for a big value that takes `bytes`.
+    pub(in crate::engine) fn is_narrow_for(&self, bytes: u64) -> bool {
+        bytes > self.limit_bytes / 2
     }
 
     /// Evicts until a big value that takes `bytes` fits.
