@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    Cell, EPOCH, Options, Report, Table, UpkeepPace, engine, resident_bytes, upkeep_step,
+    Cell, EPOCH, Options, Preparer, Report, Table, UpkeepPace, engine, resident_bytes, upkeep_step,
 };
 use crabcache::cli::bench::{KeyText, Random};
 use crabcache::clock;
@@ -13,6 +13,7 @@ use crabcache::engine::Engine;
 use crabcache::limits::{REBALANCE_MS, SHARED_VALUE_BYTES_MIN};
 use serde::{Deserialize, Serialize};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -236,7 +237,8 @@ fn is_chosen(id: u64) -> bool {
 
 /// An engine with one thread that works on it, in simulated time.
 struct World {
-    engine: Engine,
+    engine: Arc<Engine>,
+    _preparer: Preparer,
     pace: UpkeepPace,
     key: KeyText,
     value: Vec<u8>,
@@ -246,10 +248,12 @@ struct World {
 
 impl World {
     fn new(max_memory: Option<u64>, key_bytes: usize) -> World {
-        let engine = engine(max_memory);
+        let engine = Arc::new(engine(max_memory));
         let pace = UpkeepPace::new(&engine, 0, 1);
         let (key, value) = (KeyText::new(key_bytes), vec![b'v'; 1024]);
-        World { engine, pace, key, value, operations: 0, base: resident_bytes() }
+        let base = resident_bytes();
+        let preparer = Preparer::start(&engine);
+        World { engine, _preparer: preparer, pace, key, value, operations: 0, base }
     }
 
     fn now(&self) -> Time {
@@ -311,8 +315,9 @@ fn found(engine: &Engine, bytes: u64) -> Found {
 /// Two threads write `bytes` with values of `min` to `max`, evenly in the logarithm, and look at
 /// the resident memory all the while.
 fn exceed(bytes: u64, min: u64, max: u64, ttl: bool) -> Found {
-    let engine = engine(Some(BOUND_BYTES));
+    let engine = Arc::new(engine(Some(BOUND_BYTES)));
     let base = resident_bytes();
+    let _preparer = Preparer::start(&engine);
     let most = std::thread::scope(|scope| {
         let thread = |index| {
             let engine = &engine;

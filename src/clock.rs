@@ -22,6 +22,11 @@ pub fn now() -> Time {
     Time(wall_nanos() / 1_000_000)
 }
 
+/// The wall clock, in microseconds since the Unix epoch.
+pub fn now_micros() -> u64 {
+    wall_nanos() / 1000
+}
+
 /// Nanoseconds since about the start of the process; never steps back.
 #[inline]
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]

@@ -66,6 +66,35 @@ pub const WALK_ITEMS_PER_LOCK: usize = 256;
 pub const SCRATCH_BYTES_MAX: usize = 2 * SHARED_VALUE_BYTES_MIN;
 
 const _: () = assert!(SHARED_VALUE_BYTES_MIN <= SCRATCH_BYTES_MAX);
+// Steps of the engine: counted, so that none takes long whatever a shard holds.
+
+/// Memory that is made resident ahead of its use, beyond the huge page in use, at most …
+pub const ARENA_AHEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// … and this part of the bound on memory.
+pub const ARENA_AHEAD_PART: u64 = 256;
+/// Free blocks whose pages go back to the system after one use of a shard.
+pub const ARENA_TRIM_BLOCKS_MAX: usize = 8;
+/// Items that a step of expiry, and one of cleaning, looks at.
+pub const UPKEEP_ITEMS_MAX: usize = 256;
+/// Blocks that a step of upkeep gives up.
+pub const UPKEEP_BLOCKS_MAX: usize = 4;
+/// Segments weighed by a step in search of one to clean.
+pub const WEIGH_SEGMENTS_MAX: usize = 1024;
+/// A step of the engine ends when it has looked at so many live items …
+pub const STEP_ITEMS_MAX: usize = 1024;
+/// … or moved so many bytes; what it has begun then, it finishes: at most as much again.
+pub const STEP_BYTES_MAX: usize = 512 * 1024;
+/// Items passed over in search of a victim for one candidate.
+pub const SECOND_CHANCES_MAX: u32 = 128;
+/// Leaves looked at by a step that empties a block of the index.
+pub const COMPACT_LEAVES_MAX: usize = 1024;
+/// Blocks of the index looked at in search of the sparsest.
+pub const COMPACT_BLOCKS_MAX: usize = 1024;
+
+// What a step does before it looks how much that was: expiry, cleaning, and an eviction in which
+// both regions are searched.
+const _: () = assert!(2 * UPKEEP_ITEMS_MAX + 3 * SECOND_CHANCES_MAX as usize <= STEP_ITEMS_MAX);
+const _: () = assert!(KEY_BYTES_MAX + SHARED_VALUE_BYTES_MIN <= STEP_BYTES_MAX / 8);
 // Workers and sessions.
 
 /// Words of a slow command that are kept.

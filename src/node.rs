@@ -1,6 +1,8 @@
 //! The composition root: makes a node out of its parts, starts and stops it. Nothing else knows
 //! all of them.
 
+mod memory;
+
 use crate::clock;
 use crate::command::spec;
 use crate::config::Config;
@@ -14,9 +16,11 @@ use crate::worker::{
     self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
     WorkerOptions,
 };
+use memory::Preparer;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -71,11 +75,11 @@ impl From<io::Error> for NodeError {
     }
 }
 
-/// Runs a node until a signal or a client ends it.
+/// Runs a node until a signal or a client ends it. `file` is where its settings were read from.
 ///
 /// # Errors
 /// Why it did not start, or ended otherwise.
-pub fn run(config: Config) -> Result<(), NodeError> {
+pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let listening = &config.server;
     security::check_bind(listening.bind, !listening.tokens.is_empty(), listening.protected)
         .map_err(NodeError::Bind)?;
@@ -93,12 +97,13 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     };
     let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
     let (end, mut ending) = watch::channel(false);
-    let identity = Identity::new(address);
+    let identity = Identity::new(address, file);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
     let (least, shards) = (shared.engine.max_memory_min(), shared.engine.shard_count());
     if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
         return Err(NodeError::Memory { bytes, least, shards });
     }
+    let _preparer = Preparer::start(&shared.engine)?;
     let http = start_http(&config, &shared, &server, &ready)?;
     let (thread, numbers) = mpsc::channel();
     let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;
@@ -161,6 +166,7 @@ fn share(config: &Config, workers: usize) -> Shared {
         max_items: memory.items_bound(),
         policy: memory.policy_in_force(),
     });
+    engine.set_value_bytes_max(config.server.validation.value_bytes_max());
     let commands = Commands {
         count: spec::COMMAND_IDS,
         name: |index| row(index).map_or("", |spec| spec.name),

@@ -146,7 +146,9 @@ fn comparable(words: &Words) -> bool {
     ];
     // DBSIZE counts what is dead but unreclaimed; encodings and sizes are each one's own.
     let own: [&[u8]; 3] = [b"dbsize", b"object", b"memory"];
-    !words.iter().any(|w| relative.contains(&&w[..])) && !own.contains(&&words[0][..])
+    // Redis adds in the floating point of its machine, we in that of x86.
+    let foreign = words[0] == b"incrbyfloat" && !cfg!(target_arch = "x86_64");
+    !foreign && !words.iter().any(|w| relative.contains(&&w[..])) && !own.contains(&&words[0][..])
 }
 
 #[test]
@@ -173,27 +175,7 @@ fn random_commands_have_the_answers_of_redis() {
         if ours == theirs {
             continue;
         }
-        let last = || said[said.len().saturating_sub(40)..].join("\n");
-        assert!(words[0] == b"incrbyfloat", "{}\nours {ours:?}\ntheirs {theirs:?}", last());
-        same_sum(&engine, &mut redis, &words, (&ours, &theirs));
+        let last = said[said.len().saturating_sub(40)..].join("\n");
+        panic!("{last}\nours {ours:?}\ntheirs {theirs:?}");
     }
-}
-
-/// Sums of fractions may differ in their last digits, and beyond the range of 64 bits; from here
-/// on both go on with ours.
-fn same_sum(engine: &Engine, redis: &mut Redis, words: &Words, sums: (&Reply, &Reply)) {
-    let number = |reply: &Reply| match reply {
-        Reply::Bulk(text) => str::from_utf8(text).ok()?.parse::<f64>().ok(),
-        _ => None,
-    };
-    match (number(sums.0), number(sums.1)) {
-        (Some(a), Some(b)) => {
-            assert!((a - b).abs() <= 1e-12 * a.abs(), "{}: {sums:?}", show(words))
-        }
-        (None, Some(b)) if b.is_infinite() => {}
-        _ => panic!("{}: {sums:?}", show(words)),
-    }
-    let get = vec![b"get".to_vec(), words[1].clone()];
-    let Reply::Bulk(value) = run(engine, &get, Time(PAGE_START_MS)) else { panic!("no value") };
-    redis.run(&[b"set".to_vec(), words[1].clone(), value.to_vec(), b"keepttl".to_vec()]);
 }

@@ -97,6 +97,130 @@ fn settings_change_while_the_node_runs() {
 }
 
 #[test]
+fn errors_of_administration_are_those_of_redis() {
+    let node = Node::start(&[]);
+    let mut client = node.connect();
+    let usage = |name: &str, command: &str| {
+        format!(
+            "-ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} \
+             HELP.\r\n"
+        )
+    };
+    let failed = |why: &str| {
+        format!("-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - {why}\r\n")
+    };
+    let not_memory = failed("argument must be a memory value");
+    for (line, answer) in [
+        ("CONFIG SET", "-ERR wrong number of arguments for 'config|set' command\r\n"),
+        ("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command\r\n"),
+        ("CONFIG SET maxmemory 1 x", "-ERR syntax error\r\n"),
+        ("DEBUG", "-ERR wrong number of arguments for 'debug' command\r\n"),
+        ("DEBUG FooBar x", &usage("FooBar", "DEBUG")),
+        ("CLIENT UNBLOCK 1", ":0\r\n"),
+        ("CLIENT UNBLOCK 1 Error", ":0\r\n"),
+        ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range\r\n"),
+        ("CLIENT UNBLOCK x y", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"),
+        ("CLIENT UNBLOCK 1 TIMEOUT x", &usage("UNBLOCK", "CLIENT")),
+        ("SLOWLOG GET -2", "-ERR count should be greater than or equal to -1\r\n"),
+        ("SLOWLOG GET x", "-ERR count should be greater than or equal to -1\r\n"),
+        ("SLOWLOG GET 1 1", &usage("GET", "SLOWLOG")),
+        ("SELECT 1", "-ERR DB index is out of range\r\n"),
+        (
+            "SELECT 9999999999999",
+            "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n",
+        ),
+        ("CONFIG REWRITE", "-ERR The server is running without a config file\r\n"),
+    ] {
+        client.check(&line.split(' ').collect::<Vec<_>>(), answer);
+    }
+    for bytes in ["1 gb", "1gb ", " 1gb", "+1gb", "-1", "1.5gb"] {
+        client.check(&["CONFIG", "SET", "maxmemory", bytes], &not_memory);
+    }
+}
+
+#[test]
+fn time_is_told_in_microseconds() {
+    let node = Node::start(&[]);
+    let mut client = node.connect();
+    let mut micros = || {
+        client.send_command(&["TIME"]);
+        let lines: Vec<String> = (0..5).map(|_| client.line()).collect();
+        let number = |i: usize| lines[i].parse::<u64>().expect("a number");
+        number(2) * 1_000_000 + number(4)
+    };
+    let times: Vec<u64> = (0..50).map(|_| micros()).collect();
+    assert!(times.iter().any(|time| time % 1000 != 0), "{times:?}");
+}
+
+#[test]
+fn live_changes_are_written_to_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("node.toml");
+    let text = "# Ours.\n[server]\nport = 0 # any\nmax_clients = 100 # few\n[http]\nport = 0\n";
+    std::fs::write(&file, text).expect("a file");
+    let node = Node::start_from(Some(&file), &["slowlog.max_len=7"]);
+    let mut client = node.connect();
+    let info = client.text(&["INFO", "server"]);
+    assert!(info.contains(&format!("config_file:{}\r\n", file.display())), "{info}");
+    client.check(&["CONFIG", "REWRITE"], "+OK\r\n");
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), text);
+    client.check(&["CONFIG", "SET", "maxclients", "200", "timeout", "60"], "+OK\r\n");
+    client.check(&["CONFIG", "SET", "maxmemory", "100mb"], "+OK\r\n");
+    client.check(&["CONFIG", "REWRITE"], "+OK\r\n");
+    let text = "# Ours.\n[server]\nport = 0 # any\nmax_clients = 200 # few\nidle_timeout = \"1m\"\n\
+                [http]\nport = 0\n\n[memory]\nmax_memory = \"100MiB\"\n";
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), text);
+    // What was changed back is written back.
+    client.check(&["CONFIG", "SET", "maxclients", "100"], "+OK\r\n");
+    client.check(&["CONFIG", "REWRITE"], "+OK\r\n");
+    let text = text.replace("200", "100");
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), text);
+    drop(node);
+    let node = Node::start_from(Some(&file), &[]);
+    let answer = "*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n";
+    node.connect().check(&["CONFIG", "GET", "maxmemory"], answer);
+    std::fs::remove_file(&file).expect("a file");
+    let mut client = node.connect();
+    client.send_command(&["CONFIG", "REWRITE"]);
+    let answer = client.line();
+    assert!(answer.starts_with("-ERR Rewriting config file: No such file"), "{answer}");
+}
+
+#[test]
+fn who_must_not_touch_leaves_no_trace() {
+    let sets = ["memory.max_items=10", "memory.shards=1", "memory.policy=allkeys-lru"];
+    let node = Node::start(&sets);
+    let (mut silent, mut other) = (node.connect(), node.connect());
+    for key in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        other.check(&["SET", key, "old"], "+OK\r\n");
+    }
+    other.check(&["GET", "b"], "$3\r\nold\r\n");
+    silent.check(&["CLIENT", "NO-TOUCH", "ON"], "+OK\r\n");
+    silent.check(&["GET", "a"], "$3\r\nold\r\n");
+    silent.check(&["MGET", "a"], "*1\r\n$3\r\nold\r\n");
+    silent.check(&["SET", "a", "new"], "+OK\r\n");
+    silent.check(&["STRLEN", "a"], ":3\r\n");
+    // TOUCH is there to touch, whoever asks.
+    silent.check(&["TOUCH", "c"], ":1\r\n");
+    silent.check(&["TOUCH", "d", "e"], ":2\r\n");
+    other.check(&["SET", "k", "v"], "+OK\r\n");
+    other.check(&["SET", "l", "v"], "+OK\r\n");
+    // The oldest that nobody was seen to use are gone.
+    other.check(&["MGET", "a", "f"], "*2\r\n$-1\r\n$-1\r\n");
+    other.check(&["EXISTS", "b", "c", "d", "e", "g", "h", "i", "j"], ":8\r\n");
+    let hits = |client: &mut common::Client| {
+        let info = client.text(&["INFO", "stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("keyspace_hits:"));
+        line.expect("hits").parse::<u64>().expect("a number")
+    };
+    let before = hits(&mut other);
+    silent.check(&["GET", "b"], "$3\r\nold\r\n");
+    assert_eq!(hits(&mut other), before + 1, "they are hits nevertheless");
+    silent.check(&["CLIENT", "NO-TOUCH", "OFF"], "+OK\r\n");
+    silent.check(&["GET", "b"], "$3\r\nold\r\n");
+}
+
+#[test]
 fn what_is_slow_is_kept() {
     let node = Node::start(&[]);
     let mut client = node.connect();

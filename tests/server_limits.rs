@@ -240,3 +240,36 @@ fn raise_descriptor_limit(wanted: u64) -> u64 {
     }
     limit.rlim_cur
 }
+
+#[test]
+fn values_grow_as_far_as_the_mode_allows() {
+    const TOO_LONG: &str = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+    let node = Node::start(&["memory.max_memory=none"]);
+    let mut client = node.connect();
+    let end = (64 << 20).to_string();
+    client.check(&["SETRANGE", "k", &end, "x"], TOO_LONG);
+    client.check(&["CONFIG", "SET", "server.validation", "relaxed"], "+OK\r\n");
+    client.check(&["SETRANGE", "k", &end, "x"], ":67108865\r\n");
+    client.check(&["APPEND", "k", "yz"], ":67108867\r\n");
+    client.check(&["GETRANGE", "k", "-4", "-1"], "$4\r\n\0xyz\r\n");
+    client.check(&["SETRANGE", "k", &(512 << 20).to_string(), "x"], TOO_LONG);
+    client.check(&["CONFIG", "SET", "server.validation", "normal"], "+OK\r\n");
+    client.check(&["APPEND", "k", "yz"], TOO_LONG);
+    let node = Node::start(&["server.validation=relaxed"]);
+    node.connect().check(&["SETRANGE", "k", &end, "x"], ":67108865\r\n");
+}
+
+#[test]
+fn what_has_no_room_to_grow_stays_as_it_is() {
+    let node = Node::start(&["memory.max_memory=8MiB", "memory.shards=1"]);
+    let mut client = node.connect();
+    let (old, more) = ("o".repeat(4_100_000), "m".repeat(4_100_000));
+    client.check(&["SET", "k", &old], "+OK\r\n");
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    client.check(&["APPEND", "k", &more], full);
+    client.check(&["STRLEN", "k"], ":4100000\r\n");
+    client.check(&["SETRANGE", "k", "4100000", &more], full);
+    client.check(&["SETRANGE", "k", "9000000", "x"], full);
+    client.check(&["GETRANGE", "k", "4099999", "-1"], "$1\r\no\r\n");
+    client.check(&["APPEND", "k", "x"], ":4100001\r\n");
+}

@@ -10,6 +10,9 @@ pub(crate) use report::{Cell, Report, Table};
 use crabcache::command::Time;
 use crabcache::engine::{Engine, EngineOptions, Policy};
 use crabcache::limits;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 /// Shards of a node with two workers.
 pub(crate) const SHARDS: usize = 2 * limits::SHARDS_PER_WORKER;
@@ -66,6 +69,42 @@ impl Options {
     /// `count`, or a tenth of it under `--quick`.
     pub(crate) fn scaled(&self, count: u64) -> u64 {
         if self.quick { count / 10 } else { count }
+    }
+}
+
+/// The thread of a node that makes memory resident ahead of its use.
+pub(crate) struct Preparer {
+    thread: Option<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Preparer {
+    pub(crate) fn start(engine: &Arc<Engine>) -> Preparer {
+        // A node has done so when its first client comes.
+        while engine.prepare() {}
+        let ending = Arc::new(AtomicBool::new(false));
+        let (its_engine, is_ending) = (engine.clone(), ending.clone());
+        let thread = std::thread::spawn(move || {
+            while !is_ending.load(Ordering::Acquire) {
+                if !its_engine.prepare() {
+                    std::thread::park();
+                }
+            }
+        });
+        let handle = thread.thread().clone();
+        engine.on_need(move || handle.unpark());
+        thread.thread().unpark();
+        Preparer { thread: Some(thread), ending }
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            thread.join().expect("the thread that prepares memory");
+        }
     }
 }
 
@@ -140,6 +179,18 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert_eq!(result, 0, "the clock of a thread can be read");
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Page faults of this thread so far.
+#[inline]
+pub(crate) fn thread_faults() -> u64 {
+    // SAFETY: a struct of numbers, for which zeroes are good, and which the call fills.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0, "its use is known");
+        usage
+    };
+    usage.ru_minflt as u64 + usage.ru_majflt as u64
 }
 
 /// The sum of a counter over all shards.

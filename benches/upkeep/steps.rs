@@ -1,9 +1,8 @@
 //! Thread time of each write and each step of upkeep, at ten million keys: while the index grows,
 //! while deleted items are cleaned away, at the bound, and at a million expiries in a second.
 
-use crate::common::histogram::Histogram;
-use crate::common::{Cell, Options, Report, Table, thread_cpu_nanos};
-use crate::world::{ITEM_BYTES, World};
+use crate::common::{Cell, Options, Report, Table};
+use crate::world::{ITEM_BYTES, LONG_NANOS, Steps, World};
 use crabcache::command::reply::ReplyBuilder;
 use crabcache::command::{Command, SpaceOp};
 
@@ -13,7 +12,7 @@ const WRITES_PER_MS: u64 = 1000;
 const POLLS_PER_MS: u64 = 16;
 const LONGEST_NANOS: u64 = 2_000_000;
 /// Bounds of the columns, powers of two of nanoseconds.
-const BOUNDS: [u32; 5] = [10, 14, 16, 18, 20];
+const BOUNDS: [u32; 5] = [10, 14, 16, 18, LONG_NANOS.ilog2()];
 
 pub(crate) fn measure(options: &Options, report: &mut Report) {
     let keys = options.scaled(KEYS);
@@ -27,6 +26,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
         "< 262 µs",
         "< 1.05 ms",
         "longer",
+        "with a fault",
         "p99.9 µs",
         "max µs",
         "over 2 ms",
@@ -44,8 +44,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
     report.table(table);
 }
 
-fn row(table: &mut Table, when: &str, step: &str, histogram: &mut Histogram) {
-    let found = std::mem::take(histogram);
+fn row(table: &mut Table, when: &str, step: &str, steps: &mut Steps) {
+    let Steps { times: found, long_with_fault, .. } = std::mem::take(steps);
     let mut cells = vec![Cell::text(when), Cell::text(step), Cell::count(found.total())];
     let mut from = 0;
     for to in BOUNDS.map(|power| 1 << power) {
@@ -53,6 +53,7 @@ fn row(table: &mut Table, when: &str, step: &str, histogram: &mut Histogram) {
         from = to;
     }
     cells.push(Cell::count(found.between(from, u64::MAX)));
+    cells.push(Cell::count(long_with_fault));
     cells.push(Cell::Number(found.quantile(0.999) as f64 / 1e3, 1));
     cells.push(Cell::Number(found.max() as f64 / 1e3, 1));
     cells.push(Cell::text(if found.max() > LONGEST_NANOS { "YES" } else { "no" }));
@@ -61,13 +62,11 @@ fn row(table: &mut Table, when: &str, step: &str, histogram: &mut Histogram) {
 
 /// What the clock and the machine cost when there is nothing to do.
 fn nothing(table: &mut Table, count: u64) {
-    let mut histogram = Histogram::default();
+    let mut steps = Steps::default();
     for i in 0..count {
-        let began = thread_cpu_nanos();
-        std::hint::black_box(i);
-        histogram.add(thread_cpu_nanos() - began);
+        steps.time(|| std::hint::black_box(i));
     }
-    row(table, "nothing", "the clock alone", &mut histogram);
+    row(table, "nothing", "the clock alone", &mut steps);
 }
 
 /// Writes `count` new keys, timed, at the pace of a busy worker.
@@ -114,9 +113,8 @@ fn clean(table: &mut Table, world: &mut World, keys: u64) {
 
 fn flush(table: &mut Table, world: &mut World) {
     let mut out = ReplyBuilder::default();
-    let began = thread_cpu_nanos();
-    world.engine.execute(&Command::Space(SpaceOp::Flush), world.now(), &mut out);
-    world.writes.add(thread_cpu_nanos() - began);
+    let (engine, now) = (&world.engine, world.now());
+    world.writes.time(|| engine.execute(&Command::Space(SpaceOp::Flush), now, &mut out));
     quiet(world, 2000);
     row(table, "FLUSHALL of 5 M", "FLUSHALL", &mut world.writes);
     row(table, "FLUSHALL of 5 M", "upkeep", &mut world.upkeep);
@@ -145,7 +143,7 @@ fn expire(table: &mut Table, when: &str, immortal: u64, mortal: u64, over_ms: u6
         }
     }
     row(table, when, "SET before", &mut world.writes);
-    world.upkeep = Histogram::default();
+    world.upkeep = Steps::default();
     world.skip_to(first_ms - 1);
     quiet(&mut world, over_ms + 2000);
     row(table, when, "upkeep", &mut world.upkeep);

@@ -108,10 +108,10 @@ fn reuse(name: &str, ttl_min: u64, draw: Draw, rate: f64) -> Vec<Cell> {
             model.world.skip_to(ttl_min - 10);
             model.note_expired();
         }
-        let before = model.world.upkeep_nanos;
+        let before = model.world.upkeep.nanos;
         model.tick(if at < WRITE_MS { rate } else { 0.0 }, draw);
         if at >= ttl_min && at < ttl_min + WRITE_MS {
-            busy_nanos += model.world.upkeep_nanos - before;
+            busy_nanos += model.world.upkeep.nanos - before;
             busy_ms += 1;
         }
         if at.is_multiple_of(READ_EVERY_MS) {
@@ -216,7 +216,7 @@ fn mixed((name, mean_ms, longest_ms, draw): Mix, keys: u64) -> Vec<Cell> {
         Cell::Number(100.0 * most_late as f64 / peak as f64, 2),
         Cell::Number(100.0 * share_sum / readings, 2),
         Cell::count(10),
-        Cell::Number(model.world.upkeep_nanos as f64 / writes, 0),
+        Cell::Number(model.world.upkeep.nanos as f64 / writes, 0),
     ]
 }
 

@@ -2,10 +2,13 @@
 //! thread.
 
 use crate::common::histogram::Histogram;
-use crate::common::{EPOCH, UpkeepPace, engine, sum, thread_cpu_nanos, upkeep_step};
+use crate::common::{
+    EPOCH, Preparer, UpkeepPace, engine, sum, thread_cpu_nanos, thread_faults, upkeep_step,
+};
 use crabcache::cli::bench::{KeyText, Random};
 use crabcache::command::{Time, Value};
 use crabcache::engine::Engine;
+use std::sync::Arc;
 
 const VALUE: &[u8] = &[b'v'; 32];
 /// Bytes of an item 16/32 B in a segment: flags, two lengths, key, value; five for a deadline.
@@ -32,20 +35,49 @@ pub(crate) fn warm(bytes: usize) {
     }
 }
 
+/// Steps at least this long are looked at more closely.
+pub(crate) const LONG_NANOS: u64 = 1 << 20;
+
+/// Times of steps of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) times: Histogram,
+    /// Long ones in which memory was touched for the first time.
+    pub(crate) long_with_fault: u64,
+    /// Time of all steps together.
+    pub(crate) nanos: u64,
+}
+
+impl Steps {
+    /// Does a step and times it.
+    #[inline]
+    pub(crate) fn time<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        let faults = thread_faults();
+        let began = thread_cpu_nanos();
+        let result = step();
+        let took = thread_cpu_nanos() - began;
+        self.times.add(took);
+        self.nanos += took;
+        if took >= LONG_NANOS {
+            self.long_with_fault += u64::from(thread_faults() > faults);
+        }
+        result
+    }
+}
+
 /// An engine, its time, and what steps on it cost.
 pub(crate) struct World {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) random: Random,
     /// Time of each write, when it is asked for.
-    pub(crate) writes: Histogram,
+    pub(crate) writes: Steps,
     /// Time of each step of upkeep.
-    pub(crate) upkeep: Histogram,
+    pub(crate) upkeep: Steps,
     /// Time of each division of the bound between shards.
-    pub(crate) rebalance: Histogram,
-    /// Processor time of all upkeep.
-    pub(crate) upkeep_nanos: u64,
+    pub(crate) rebalance: Steps,
     /// Writes that found no room.
     pub(crate) refused: u64,
+    _preparer: Preparer,
     pace: UpkeepPace,
     key: KeyText,
     now_ms: u64,
@@ -55,15 +87,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(max_memory: Option<u64>) -> World {
-        let engine = engine(max_memory);
+        let engine = Arc::new(engine(max_memory));
+        let preparer = Preparer::start(&engine);
         let pace = UpkeepPace::new(&engine, 0, 1);
         World {
             engine,
+            _preparer: preparer,
             random: Random::new(1),
-            writes: Histogram::default(),
-            upkeep: Histogram::default(),
-            rebalance: Histogram::default(),
-            upkeep_nanos: 0,
+            writes: Steps::default(),
+            upkeep: Steps::default(),
+            rebalance: Steps::default(),
             refused: 0,
             pace,
             key: KeyText::new(16),
@@ -94,14 +127,12 @@ impl World {
         assert!(self.key.write(id), "the number fits the key");
         let now = self.now();
         let deadline = ttl_ms.map(|ttl| Time(now.0 + ttl));
-        let began = if timed { thread_cpu_nanos() } else { 0 };
-        let key = self.engine.key(self.key.bytes());
-        let mut shard = self.engine.lock(self.engine.shard_of(&key));
-        let result = shard.store().set(&key, Value::Slice(VALUE), deadline, now);
-        drop(shard);
-        if timed {
-            self.writes.add(thread_cpu_nanos() - began);
-        }
+        let set = || {
+            let key = self.engine.key(self.key.bytes());
+            let mut shard = self.engine.lock(self.engine.shard_of(&key));
+            shard.store().set(&key, Value::Slice(VALUE), deadline, now)
+        };
+        let result = if timed { self.writes.time(set) } else { set() };
         self.refused += u64::from(result.is_err());
         ITEM_BYTES + ttl_ms.map_or(0, |_| DEADLINE_BYTES)
     }
@@ -109,32 +140,24 @@ impl World {
     /// Deletes a key, timed as a write.
     pub(crate) fn remove(&mut self, id: u64) {
         assert!(self.key.write(id), "the number fits the key");
-        let began = thread_cpu_nanos();
-        let key = self.engine.key(self.key.bytes());
-        let mut shard = self.engine.lock(self.engine.shard_of(&key));
-        let removed = shard.store().remove(&key, Time(self.now_ms));
-        drop(shard);
-        self.writes.add(thread_cpu_nanos() - began);
+        let now = self.now();
+        let removed = self.writes.time(|| {
+            let key = self.engine.key(self.key.bytes());
+            let mut shard = self.engine.lock(self.engine.shard_of(&key));
+            shard.store().remove(&key, now)
+        });
         assert!(removed, "it was there");
     }
 
     /// Looks at the timer of upkeep, as a worker does between two batches.
     pub(crate) fn poll(&mut self) {
         let now = self.now();
-        let (engine, histogram, nanos) = (&self.engine, &mut self.upkeep, &mut self.upkeep_nanos);
-        self.pace.poll(now, |shard| {
-            let began = thread_cpu_nanos();
-            let more = upkeep_step(engine, shard, now);
-            let took = thread_cpu_nanos() - began;
-            histogram.add(took);
-            *nanos += took;
-            more
-        });
+        let (engine, steps) = (&self.engine, &mut self.upkeep);
+        self.pace.poll(now, |shard| steps.time(|| upkeep_step(engine, shard, now)));
         if self.now_ms >= self.rebalanced_ms + crabcache::limits::REBALANCE_MS {
             self.rebalanced_ms = self.now_ms;
-            let began = thread_cpu_nanos();
-            self.engine.rebalance();
-            self.rebalance.add(thread_cpu_nanos() - began);
+            let engine = &self.engine;
+            self.rebalance.time(|| engine.rebalance());
         }
     }
 

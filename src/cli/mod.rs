@@ -8,7 +8,7 @@ mod logging;
 use crate::config::{Config, ConfigError};
 use crate::node;
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// How a process ends that was called wrongly; as clap does.
@@ -59,7 +59,9 @@ impl Settings {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Server(cli.settings)) {
-        Command::Server(settings) => with_config(&settings, serve),
+        Command::Server(settings) => {
+            with_config(&settings, |config| serve(config, settings.config.as_deref()))
+        }
         Command::Healthcheck(options) => {
             with_config(&options.settings, |config| healthcheck::run(&config, options.ready))
         }
@@ -77,9 +79,9 @@ fn with_config(settings: &Settings, run: impl FnOnce(Config) -> ExitCode) -> Exi
     }
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, file: Option<&Path>) -> ExitCode {
     logging::start(&config.log);
-    match node::run(config) {
+    match node::run(config, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the node stops");

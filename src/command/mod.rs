@@ -3,11 +3,15 @@
 
 pub mod effect;
 pub mod introspect;
+mod long_double;
 pub mod parse;
 pub mod reply;
 pub mod spec;
 mod table;
 
+pub use long_double::LongDouble;
+
+use crate::limits;
 use bytes::Bytes;
 
 /// Group time: milliseconds since the Unix epoch. Deadlines are absolute in it.
@@ -156,7 +160,7 @@ pub enum KeyOp<'a> {
     /// INCR, DECR, INCRBY, DECRBY.
     IncrBy(i64),
     /// INCRBYFLOAT.
-    IncrByFloat(f64),
+    IncrByFloat(LongDouble),
     /// DEL or UNLINK of one key.
     Delete,
     /// EXISTS of one key.
@@ -194,18 +198,68 @@ pub enum KeyOp<'a> {
 }
 
 impl KeyOp<'_> {
-    /// Bytes of the value that it brings along to be stored.
+    /// Whether it may store a value for which room is made beforehand.
     #[inline]
-    pub fn stored_bytes(&self) -> usize {
-        match self {
-            KeyOp::Get => 0,
-            KeyOp::Set(op) => op.value.bytes().len(),
-            KeyOp::GetSet(value) | KeyOp::SetNx(value) | KeyOp::Append(value) => {
-                value.bytes().len()
-            }
-            _ => 0,
+    pub fn may_need_room(&self) -> bool {
+        match self.stores() {
+            Stores::Nothing => false,
+            Stores::Value(bytes) => bytes >= limits::SHARED_VALUE_BYTES_MIN,
+            Stores::Part => true,
         }
     }
+
+    /// What it brings along to be stored.
+    #[inline]
+    pub fn stores(&self) -> Stores {
+        match self {
+            KeyOp::Set(op) => Stores::Value(op.value.bytes().len()),
+            KeyOp::GetSet(value) | KeyOp::SetNx(value) => Stores::Value(value.bytes().len()),
+            KeyOp::Append(_) | KeyOp::SetRange { .. } => Stores::Part,
+            KeyOp::Get
+            | KeyOp::GetEx(_)
+            | KeyOp::GetDel
+            | KeyOp::StrLen
+            | KeyOp::GetRange { .. }
+            | KeyOp::IncrBy(_)
+            | KeyOp::IncrByFloat(_)
+            | KeyOp::Delete
+            | KeyOp::Exists
+            | KeyOp::Touch
+            | KeyOp::Type
+            | KeyOp::Expire { .. }
+            | KeyOp::Ttl { .. }
+            | KeyOp::Persist
+            | KeyOp::ObjectEncoding
+            | KeyOp::ObjectFreq
+            | KeyOp::ObjectIdleTime
+            | KeyOp::ObjectRefCount
+            | KeyOp::MemoryUsage => Stores::Nothing,
+        }
+    }
+
+    /// How long APPEND and SETRANGE make a value of `len` bytes; others as long as it is.
+    pub fn grown_bytes(&self, len: u64) -> u64 {
+        if let KeyOp::Append(more) = self {
+            len.saturating_add(more.bytes().len() as u64)
+        } else if let KeyOp::SetRange { offset, value } = self
+            && !value.is_empty()
+        {
+            len.max(offset.saturating_add(value.len() as u64))
+        } else {
+            len
+        }
+    }
+}
+
+/// What a command on one key brings along to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// Nothing, or a number.
+    Nothing,
+    /// A whole value of so many bytes.
+    Value(usize),
+    /// A part of a value: how much is stored depends on what is there.
+    Part,
 }
 
 /// SET with all its options.
@@ -252,6 +306,9 @@ pub enum ExpiryChange {
     Clear,
     /// EX, PX, EXAT, PXAT: this one. In the past: the key is deleted.
     At(Time),
+    /// What was given is no deadline: this error, if there is such a key. Redis looks for the key
+    /// first, with GETEX alone.
+    Refused(&'static str),
 }
 
 /// NX, XX, GT, LT of EXPIRE; XX may stand with GT or LT.

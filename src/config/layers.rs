@@ -43,7 +43,8 @@ impl Source<'_> {
     }
 }
 
-fn read_file(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
+/// What a file of this text sets.
+pub(super) fn read_file(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
     let source = Source { path, text };
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
         place: source.place(error.span().map_or(0, |span| span.start)),

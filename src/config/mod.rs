@@ -6,11 +6,13 @@ mod keys;
 mod layers;
 pub mod machine;
 pub mod redis;
+mod rewrite;
 mod secret;
 mod value;
 
 pub use error::{ConfigError, Place};
 pub use keys::{Effective, KEYS, Key};
+pub use rewrite::rewrite;
 pub use secret::Secret;
 pub use value::{Setting, format_duration, format_size, parse_duration, parse_size};
 

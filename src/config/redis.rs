@@ -171,6 +171,9 @@ impl Target {
     }
 }
 
+/// The longest time that Redis takes in seconds.
+const SECONDS_MAX: i64 = i32::MAX as i64;
+
 const IMMUTABLE: &str = "can't set immutable config";
 
 impl Meaning {
@@ -208,13 +211,14 @@ impl Form {
     fn read(self, value: &str) -> Result<String, String> {
         match self {
             Form::Plain => integer(value).map(|number| number.to_string()),
-            Form::Bytes => match parse_size(value) {
+            // A blank may stand before the unit in our form, not in Redis's.
+            Form::Bytes => match parse_size(value).filter(|_| !value.contains(' ')) {
                 Some(0) => Ok("none".into()),
                 Some(bytes) => Ok(bytes.to_string()),
                 None => Err("argument must be a memory value".into()),
             },
             Form::Seconds => match integer(value)? {
-                seconds @ 0.. => Ok(format!("{seconds}s")),
+                seconds @ 0..=SECONDS_MAX => Ok(format!("{seconds}s")),
                 _ => Err("argument must be between 0 and 2147483647 inclusive".into()),
             },
             Form::Micros => match integer(value)? {
@@ -233,7 +237,9 @@ impl Form {
 }
 
 fn integer(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| "argument couldn't be parsed into an integer".into())
+    // In one way only: Redis takes no plus and no leading zeros.
+    let number = text.parse().ok().filter(|number: &i64| number.to_string() == text);
+    number.ok_or_else(|| "argument couldn't be parsed into an integer".into())
 }
 
 fn output_limits(config: &Config) -> String {
@@ -378,6 +384,15 @@ mod tests {
                 failed("maxclients", "argument must be between 1 and 1000000 inclusive"),
             ),
             (&[("maxmemory", "much")], failed("maxmemory", "argument must be a memory value")),
+            (&[("maxmemory", "1 gb")], failed("maxmemory", "argument must be a memory value")),
+            (
+                &[("maxclients", "+5")],
+                failed("maxclients", "argument couldn't be parsed into an integer"),
+            ),
+            (
+                &[("timeout", "99999999999")],
+                failed("timeout", "argument must be between 0 and 2147483647 inclusive"),
+            ),
         ] {
             assert_eq!(change(&mut config, pairs), Err(error));
             assert_eq!(config, before);

@@ -1,12 +1,21 @@
-//! How a node's bound is divided between its shards. Pure arithmetic.
+//! How a node's bounds on bytes and on items are divided between its shards. Pure arithmetic.
 
-/// What a shard uses of its bound.
+/// What a shard uses of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Use {
-    /// Bytes held.
-    pub(super) bytes: u64,
-    /// Bytes it may hold.
+    /// Bytes or items held.
+    pub(super) held: u64,
+    /// How many it may hold.
     pub(super) limit: u64,
+}
+
+/// What a shard uses of all its bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uses {
+    /// Bytes.
+    pub(super) memory: Use,
+    /// Items.
+    pub(super) items: Use,
 }
 
 /// A shard that uses this much of its limit (of 100) needs more.
@@ -14,33 +23,37 @@ const NEEDS_MORE_FROM: u64 = 95;
 /// What a shard that needs no more keeps above its use, as a part of an even share, at most.
 const SLACK_PART: u64 = 16;
 
-/// Shard `shard` of `count`'s part of a bound on items.
-pub(super) fn share(items: Option<u64>, shard: u64, count: u64) -> Option<u64> {
-    items.map(|n| n / count + u64::from(shard < n % count))
-}
-
-/// New limits whose sum with what is still held above them is at most `max`.
-pub(super) fn divide(max: u64, uses: &[Use]) -> Vec<u64> {
-    let even = max / uses.len() as u64;
-    let needs = |u: &Use| u.bytes * 100 >= u.limit.min(even) * NEEDS_MORE_FROM;
+/// New limits whose sum with what is still held above them is at most `max`, and all of it while
+/// nobody needs more.
+pub(super) fn divide(max: u64, uses: impl IntoIterator<Item = Use>) -> Vec<u64> {
+    let uses: Vec<Use> = uses.into_iter().collect();
+    let count = uses.len() as u64;
+    let even = max / count;
+    let needs = |u: &Use| u.held * 100 >= u.limit.min(even).saturating_mul(NEEDS_MORE_FROM);
     let hungry = uses.iter().filter(|u| needs(u)).count() as u64;
     if hungry == 0 {
-        return vec![even; uses.len()];
+        return (0..count).map(|shard| even + u64::from(shard < max % count)).collect();
     }
-    let free = max.saturating_sub(uses.iter().map(|u| u.bytes).sum());
-    let slack = (even / SLACK_PART).min(free / uses.len() as u64);
-    let modest = |u: &Use| (u.bytes + slack).min(even);
+    let free = max.saturating_sub(uses.iter().map(|u| u.held).sum());
+    let slack = (even / SLACK_PART).min(free / count);
+    let modest = |u: &Use| (u.held + slack).min(even);
     let kept: u64 = uses.iter().filter(|u| !needs(u)).map(modest).sum();
-    let each = max.saturating_sub(kept) / hungry;
+    let each = max.saturating_sub(kept).div_ceil(hungry);
     let level = level(max.saturating_sub(kept), uses.iter().filter(|u| needs(u)));
-    let limit = |u: &Use| if needs(u) { u.bytes.max(level).min(each) } else { modest(u) };
-    uses.iter().map(limit).collect()
+    let limit = |u: &Use| if needs(u) { u.held.max(level).min(each) } else { modest(u) };
+    let mut limits: Vec<u64> = uses.iter().map(limit).collect();
+    // What the divisions left over: of few items it may be all.
+    let taken: u64 = limits.iter().zip(&uses).map(|(&l, u)| l.max(u.held)).sum();
+    let rest = max.saturating_sub(taken).min(hungry) as usize;
+    let needy = limits.iter_mut().zip(&uses).filter(|(_, u)| needs(u));
+    needy.take(rest).for_each(|(limit, _)| *limit += 1);
+    limits
 }
 
 /// Up to where shards may fill, so that with those that hold more already they hold at most `room`
 /// together. Whoever holds more gives it up in time; till then nobody else gets it.
 fn level<'a>(mut room: u64, uses: impl Iterator<Item = &'a Use>) -> u64 {
-    let mut held: Vec<u64> = uses.map(|u| u.bytes).collect();
+    let mut held: Vec<u64> = uses.map(|u| u.held).collect();
     held.sort_unstable();
     while let Some(most) = held.last() {
         let level = room / held.len() as u64;
@@ -55,12 +68,17 @@ fn level<'a>(mut room: u64, uses: impl Iterator<Item = &'a Use>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Use, divide, share};
+    use super::{Use, divide};
 
     #[test]
     fn items_are_shared_exactly() {
-        let total: u64 = (0..16).filter_map(|s| share(Some(1003), s, 16)).sum();
-        assert_eq!(total, 1003);
+        for max in [3, 10, 1003] {
+            let empty = [Use { held: 0, limit: u64::MAX }; 16];
+            let limits = divide(max, empty);
+            assert_eq!(limits.iter().sum::<u64>(), max);
+            let full: Vec<_> = limits.iter().map(|&n| Use { held: n, limit: n }).collect();
+            assert_eq!(divide(max, full), limits);
+        }
     }
 
     #[test]
@@ -77,19 +95,19 @@ mod tests {
             for _ in 0..8 {
                 let bytes = next(left / 2 + 1);
                 left -= bytes;
-                uses.push(Use { bytes, limit: bytes + next(100_000) });
+                uses.push(Use { held: bytes, limit: bytes + next(100_000) });
             }
-            let limits = divide(max, &uses);
-            let sum: u64 = limits.iter().zip(&uses).map(|(&l, u)| l.max(u.bytes)).sum();
-            assert!(sum <= max + 8, "{uses:?} {limits:?}");
+            let limits = divide(max, uses.clone());
+            let sum: u64 = limits.iter().zip(&uses).map(|(&l, u)| l.max(u.held)).sum();
+            assert!(sum <= max, "{uses:?} {limits:?}");
         }
     }
 
     #[test]
     fn one_shard_may_have_nearly_all() {
-        let mut uses = [Use { bytes: 0, limit: 1000 }; 16];
-        uses[3] = Use { bytes: 990, limit: 1000 };
-        let limits = divide(16_000, &uses);
+        let mut uses = [Use { held: 0, limit: 1000 }; 16];
+        uses[3] = Use { held: 990, limit: 1000 };
+        let limits = divide(16_000, uses);
         assert!(limits[3] > 14_000, "{limits:?}");
     }
 }

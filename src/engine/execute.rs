@@ -23,9 +23,10 @@ pub(super) fn execute<W: ReplyWriter>(
     key: &Key<'_>,
     op: &KeyOp<'_>,
     now: Time,
+    access: Access,
     out: &mut W,
 ) {
-    let mut at = Target { store, key, now };
+    let mut at = Target { store, key, now, access };
     match *op {
         KeyOp::Get => get(&mut at, out),
         KeyOp::Set(ref op) => set::set(&mut at, op, out),
@@ -41,7 +42,7 @@ pub(super) fn execute<W: ReplyWriter>(
         KeyOp::IncrByFloat(by) => counter::incr_by_float(&mut at, by, out),
         KeyOp::Delete => out.integer(at.remove().into()),
         KeyOp::Exists => out.integer(at.peek().is_some().into()),
-        KeyOp::Touch => out.integer(at.get().is_some().into()),
+        KeyOp::Touch => out.integer(at.touch().into()),
         KeyOp::Type => object::type_name(&at, out),
         KeyOp::Expire { at: time, condition } => ttl::expire(&mut at, time, condition, out),
         KeyOp::Ttl { absolute, millis } => ttl::ttl(&at, absolute, millis, out),
@@ -54,18 +55,36 @@ pub(super) fn execute<W: ReplyWriter>(
     }
 }
 
+/// Whether a command makes the items that it reads and writes look used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It does.
+    Counted,
+    /// It does not: of a client that has switched that off with CLIENT NO-TOUCH.
+    Untouched,
+}
+
 /// A key in its store at a time: what every command on one key works on.
 pub(super) struct Target<'a> {
     pub(super) store: &'a mut Store,
     pub(super) key: &'a Key<'a>,
     pub(super) now: Time,
+    pub(super) access: Access,
 }
 
 impl Target<'_> {
     /// The item, as a reader sees it: counted as a hit or a miss, and as an access.
     #[inline]
     pub(super) fn get(&mut self) -> Option<Item<'_>> {
-        self.store.get(self.key, self.now)
+        match self.access {
+            Access::Counted => self.store.get(self.key, self.now),
+            Access::Untouched => self.store.get_untouched(self.key, self.now),
+        }
+    }
+
+    /// Whether there is an item, counting an access whoever asks: TOUCH is there for that.
+    pub(super) fn touch(&mut self) -> bool {
+        self.store.get(self.key, self.now).is_some()
     }
 
     /// The item, without a trace: for writers, whose write is the access, and for questions that
@@ -82,7 +101,10 @@ impl Target<'_> {
             self.store.remove(self.key, self.now);
             return Ok(());
         }
-        self.store.set(self.key, value, deadline, self.now)
+        match self.access {
+            Access::Counted => self.store.set(self.key, value, deadline, self.now),
+            Access::Untouched => self.store.set_untouched(self.key, value, deadline, self.now),
+        }
     }
 
     /// Removes the item; whether there was one.

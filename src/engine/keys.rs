@@ -8,7 +8,7 @@
 
 mod lcs;
 
-use super::execute::{Held, Target, write_done, write_value};
+use super::execute::{Access, Held, Target, write_done, write_value};
 use super::{Engine, Full, Key, ShardGuard};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, KeysOp, Time};
@@ -16,35 +16,42 @@ use crate::command::{Args, KeysOp, Time};
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
 /// Executes `op` and writes its one reply.
-pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &KeysOp<'_>, now: Time, out: &mut W) {
+pub(super) fn execute<W: ReplyWriter>(
+    engine: &Engine,
+    op: &KeysOp<'_>,
+    now: Time,
+    access: Access,
+    out: &mut W,
+) {
+    let when = When { now, access };
     match *op {
-        KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), now), out),
+        KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), when), out),
         KeysOp::MSet(pairs) => {
-            let mut locked = Locked::new(engine, pairs.iter().step_by(2), now);
+            let mut locked = Locked::new(engine, pairs.iter().step_by(2), when);
             write_done(set_all(&mut locked, pairs).map_err(|(_, full)| full), out);
         }
         KeysOp::MSetNx(pairs) => {
-            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), now), pairs, out);
+            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), when), pairs, out);
         }
         KeysOp::Delete(names) => {
-            let mut locked = Locked::new(engine, names.iter(), now);
+            let mut locked = Locked::new(engine, names.iter(), when);
             out.integer(locked.count(|mut at| at.remove()));
         }
         KeysOp::Exists(names) => {
-            let mut locked = Locked::new(engine, names.iter(), now);
+            let mut locked = Locked::new(engine, names.iter(), when);
             out.integer(locked.count(|at| at.peek().is_some()));
         }
         KeysOp::Touch(names) => {
-            let mut locked = Locked::new(engine, names.iter(), now);
-            out.integer(locked.count(|mut at| at.get().is_some()));
+            let mut locked = Locked::new(engine, names.iter(), when);
+            out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
-            rename(&mut Locked::new(engine, [from, to].into_iter(), now), if_absent, out);
+            rename(&mut Locked::new(engine, [from, to].into_iter(), when), if_absent, out);
         }
         KeysOp::Copy { from, to, replace } => {
-            copy(&mut Locked::new(engine, [from, to].into_iter(), now), replace, out);
+            copy(&mut Locked::new(engine, [from, to].into_iter(), when), replace, out);
         }
-        KeysOp::Lcs(ref op) => lcs::lcs(engine, op, now, out),
+        KeysOp::Lcs(ref op) => lcs::lcs(engine, op, when, out),
     }
 }
 
@@ -53,12 +60,19 @@ struct Locked<'e, 'k> {
     engine: &'e Engine,
     guards: Vec<Option<ShardGuard<'e>>>,
     keys: Vec<Key<'k>>,
+    when: When,
+}
+
+/// When a command is executed, and whether it makes items look used.
+#[derive(Clone, Copy)]
+struct When {
     now: Time,
+    access: Access,
 }
 
 impl<'e, 'k> Locked<'e, 'k> {
     /// Hashes the keys, then locks each of their shards once, in ascending order.
-    fn new(engine: &'e Engine, names: impl Iterator<Item = &'k [u8]>, now: Time) -> Self {
+    fn new(engine: &'e Engine, names: impl Iterator<Item = &'k [u8]>, when: When) -> Self {
         let keys: Vec<Key<'k>> = names.map(|name| engine.key(name)).collect();
         let mut wanted = vec![false; engine.shard_count()];
         for key in &keys {
@@ -66,7 +80,7 @@ impl<'e, 'k> Locked<'e, 'k> {
         }
         let lock = |(shard, &wanted): (usize, &bool)| wanted.then(|| engine.lock(shard));
         let guards = wanted.iter().enumerate().map(lock).collect();
-        Locked { engine, guards, keys, now }
+        Locked { engine, guards, keys, when }
     }
 
     /// How many keys there are, repeated ones included.
@@ -76,10 +90,10 @@ impl<'e, 'k> Locked<'e, 'k> {
 
     /// The `i`-th key in its store.
     fn at(&mut self, i: usize) -> Target<'_> {
-        let key = &self.keys[i];
+        let (key, When { now, access }) = (&self.keys[i], self.when);
         let guard = self.guards[self.engine.shard_of(key)].as_mut();
         let shard = guard.expect("the shards of all keys are locked");
-        Target { store: &mut shard.store, key, now: self.now }
+        Target { store: &mut shard.store, key, now, access }
     }
 
     /// For how many of the keys, in order, `test` holds.

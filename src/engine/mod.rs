@@ -11,6 +11,7 @@ mod policy;
 mod space;
 mod store;
 
+pub use execute::Access;
 pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::{HashSeed, Key};
@@ -18,7 +19,8 @@ pub use policy::Policy;
 pub use store::{Full, Item, ItemValue, Store, StoreStats};
 
 use crate::command::reply::ReplyWriter;
-use crate::command::{Command, KeyOp, Time};
+use crate::command::{Command, KeyOp, Stores, Time};
+use crate::limits;
 use extents::Extents;
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
@@ -88,7 +90,10 @@ pub struct Engine {
     seed: HashSeed,
     max_memory: AtomicU64,
     max_items: AtomicU64,
-    block_bytes: usize,
+    /// Held by who divides bounds between shards, before any shard's lock: two divisions at once
+    /// would mix, and their sum could exceed the bound.
+    dividing: Mutex<()>,
+    arena: Arc<Arena>,
     extents: Arc<Extents>,
 }
 
@@ -104,8 +109,7 @@ pub struct Shard {
 impl Engine {
     /// An empty engine.
     pub fn new(options: &EngineOptions) -> Engine {
-        let block_bytes = block_bytes(options);
-        let arena = Arc::new(Arena::new(block_bytes));
+        let arena = Arc::new(Arena::new(block_bytes(options)));
         let extents = Extents::new();
         let mut options = options.clone();
         options.shards = options.shards.clamp(1, SHARDS_MAX).next_power_of_two();
@@ -120,7 +124,8 @@ impl Engine {
             seed: HashSeed::new(options.hash_seed),
             max_memory: AtomicU64::new(u64::MAX),
             max_items: AtomicU64::new(u64::MAX),
-            block_bytes,
+            dividing: Mutex::new(()),
+            arena,
             extents,
         };
         engine.set_limits(options.max_memory, options.max_items);
@@ -157,29 +162,44 @@ impl Engine {
         self.extents.value_bytes()
     }
 
+    /// Calls `nudge` from now on when [`Engine::prepare`] has something to do: where a shard is
+    /// locked, so it must be quick and call nothing of the engine. Only the first one counts.
+    pub fn on_need(&self, nudge: impl Fn() + Send + Sync + 'static) {
+        self.arena.on_need(Box::new(nudge));
+    }
+
+    /// Makes a little memory resident ahead of its use, in one bounded step without any lock;
+    /// whether there may be more to do. For a thread that serves nobody: the first touch of fresh
+    /// memory may wait for the machine for milliseconds.
+    pub fn prepare(&self) -> bool {
+        self.arena.prepare()
+    }
+
     /// Bounds the data of the node: bytes of memory and number of items. Each shard gets its
     /// share.
     pub fn set_limits(&self, max_memory: Option<u64>, max_items: Option<u64>) {
+        let _dividing = self.dividing.lock();
         let (memory, items) = (max_memory.unwrap_or(u64::MAX), max_items.unwrap_or(u64::MAX));
         let old_memory = self.max_memory.swap(memory, Ordering::Relaxed);
         let old_items = self.max_items.swap(items, Ordering::Relaxed);
         if (old_memory, old_items) == (memory, items) {
             return;
         }
-        let count = self.shards.len() as u64;
-        let uses: Vec<_> = (0..self.shards.len()).map(|s| self.lock(s).store().memory()).collect();
-        let parts = max_memory.map(|max| budget::divide(max, &uses));
+        let ahead = usize::try_from(memory / limits::ARENA_AHEAD_PART).unwrap_or(usize::MAX);
+        self.arena.set_ahead_bytes(ahead);
+        let uses: Vec<_> = (0..self.shards.len()).map(|s| self.lock(s).store().uses()).collect();
+        let bytes = max_memory.map(|max| budget::divide(max, uses.iter().map(|u| u.memory)));
+        let items = max_items.map(|max| budget::divide(max, uses.iter().map(|u| u.items)));
+        let part = |parts: &Option<Vec<u64>>, shard: usize| parts.as_ref().map(|p| p[shard]);
         for shard in 0..self.shards.len() {
-            let items = budget::share(max_items, shard as u64, count);
-            let bytes = parts.as_ref().and_then(|p| p.get(shard)).copied();
-            self.lock(shard).store().set_limits(bytes, items);
+            self.lock(shard).store().set_limits(part(&bytes, shard), part(&items, shard));
         }
     }
 
     /// The least bound on memory that this engine can hold: below it a shard has no room for the
     /// few blocks that it always works with.
     pub fn max_memory_min(&self) -> u64 {
-        (self.shards.len() * BLOCKS_PER_SHARD_LEAST * self.block_bytes) as u64
+        (self.shards.len() * BLOCKS_PER_SHARD_LEAST * self.arena.block_bytes()) as u64
     }
 
     /// Changes which items go when a bound is reached.
@@ -187,32 +207,60 @@ impl Engine {
         (0..self.shards.len()).for_each(|shard| self.lock(shard).store().set_policy(policy));
     }
 
-    /// Gives memory that some shards do not use to those that need it: to be called a few times
-    /// a second. The bound of the node holds all the time.
-    pub fn rebalance(&self) {
-        let max_memory = self.max_memory.load(Ordering::Relaxed);
-        if max_memory == u64::MAX || self.shards.len() == 1 {
-            return;
-        }
-        self.divide(max_memory, None);
+    /// Changes how long APPEND and SETRANGE may make a value.
+    pub fn set_value_bytes_max(&self, bytes: usize) {
+        (0..self.shards.len()).for_each(|s| self.lock(s).store().set_value_bytes_max(bytes));
     }
 
-    /// Divides the bound anew; `wanting`: a shard that needs so many bytes more at once.
-    fn divide(&self, max_memory: u64, wanting: Option<(usize, u64)>) {
+    /// Gives room that some shards do not use to those that need it: to be called a few times
+    /// a second. The bounds of the node hold all the time.
+    pub fn rebalance(&self) {
+        if self.shards.len() > 1 {
+            self.divide(None);
+        }
+    }
+
+    /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
+    fn divide(&self, wanting: Option<(usize, u64)>) {
+        let _dividing = self.dividing.lock();
+        let max_memory = self.max_memory.load(Ordering::Relaxed);
+        let max_items = self.max_items.load(Ordering::Relaxed);
+        if max_memory == u64::MAX && max_items == u64::MAX {
+            return;
+        }
         let mut big_bytes = 0;
         let mut uses = Vec::with_capacity(self.shards.len());
         for shard in 0..self.shards.len() {
             let mut shard = self.lock(shard);
-            uses.push(shard.store().memory());
+            uses.push(shard.store().uses());
             big_bytes += shard.store().stats().big_bytes;
         }
         if let Some((shard, bytes)) = wanting {
-            uses[shard].bytes += bytes;
+            uses[shard].memory.held += bytes;
         }
         // Big values that were given up but that somebody is still being sent take memory too.
         let pinned = self.big_bytes().saturating_sub(big_bytes).min(max_memory / 2);
-        for (shard, limit) in budget::divide(max_memory - pinned, &uses).into_iter().enumerate() {
-            self.lock(shard).store().set_limit_bytes(limit);
+        let unbounded = || vec![u64::MAX; uses.len()];
+        let bytes = match max_memory {
+            u64::MAX => unbounded(),
+            max => budget::divide(max - pinned, uses.iter().map(|u| u.memory)),
+        };
+        let items = match max_items {
+            u64::MAX => unbounded(),
+            max => budget::divide(max, uses.iter().map(|u| u.items)),
+        };
+        for (shard, (bytes, items)) in bytes.into_iter().zip(items).enumerate() {
+            self.lock(shard).store().move_limits(bytes, items);
+        }
+    }
+
+    /// To be called, where no lock is held, before an `op` that [`KeyOp::may_need_room`].
+    #[cold]
+    pub fn make_room_for(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
+        match op.stores() {
+            Stores::Nothing => {}
+            Stores::Value(bytes) => self.reserve(shard, bytes as u64, now),
+            Stores::Part => self.widen(shard, key, op, now),
         }
     }
 
@@ -229,43 +277,73 @@ impl Engine {
                 BigRoom::LimitTooSmall if granted => return,
                 BigRoom::LimitTooSmall => {
                     granted = true;
-                    let max_memory = self.max_memory.load(Ordering::Relaxed);
-                    if max_memory != u64::MAX {
-                        self.divide(max_memory, Some((shard, bytes)));
-                    }
+                    self.divide(Some((shard, bytes)));
                 }
             }
+        }
+    }
+
+    /// Gives a shard a larger part of the bound, if it needs one for the value that `op` makes
+    /// grow. Evicts nothing, since that might be the value itself, and what is written then would
+    /// be the new part alone: who writes keeps the old part while room is made.
+    fn widen(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
+        let max_memory = self.max_memory.load(Ordering::Relaxed);
+        if max_memory == u64::MAX {
+            return;
+        }
+        let mut locked = self.lock(shard);
+        let store = locked.store();
+        let len = store.peek(key, now).map_or(0, |item| item.value.bytes().len());
+        let bytes = op.grown_bytes(len as u64);
+        let is_narrow = bytes <= store.value_bytes_max() as u64 && store.is_narrow_for(bytes);
+        drop(locked);
+        if is_narrow {
+            self.divide(Some((shard, bytes)));
         }
     }
 
     /// Locks a shard. Several only in ascending order; never across an await.
     #[inline]
     pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
-        ShardGuard { shard: Some(self.shards[shard].0.lock()) }
+        ShardGuard { shard: Some(self.shards[shard].0.lock()), arena: &self.arena }
     }
 
     /// Locks a shard if nobody else has it.
     #[inline]
     pub fn try_lock(&self, shard: usize) -> Option<ShardGuard<'_>> {
-        self.shards[shard].0.try_lock().map(|shard| ShardGuard { shard: Some(shard) })
+        let shard = self.shards[shard].0.try_lock()?;
+        Some(ShardGuard { shard: Some(shard), arena: &self.arena })
     }
 
     /// Executes any command, taking the locks it needs.
     pub fn execute<W: ReplyWriter>(&self, command: &Command<'_>, now: Time, out: &mut W) {
+        self.execute_as(command, now, Access::Counted, out);
+    }
+
+    /// The same, and whether it makes items look used.
+    pub fn execute_as<W: ReplyWriter>(
+        &self,
+        command: &Command<'_>,
+        now: Time,
+        access: Access,
+        out: &mut W,
+    ) {
         match command {
             Command::Key(bytes, op) => {
                 let key = self.key(bytes);
-                self.lock(self.shard_of(&key)).execute(&key, op, now, out);
+                self.lock(self.shard_of(&key)).execute_as(&key, op, now, access, out);
             }
-            Command::Keys(op) => keys::execute(self, op, now, out),
+            Command::Keys(op) => keys::execute(self, op, now, access, out),
             Command::Space(op) => space::execute(self, op, now, out),
         }
     }
 }
 
-/// A shard while it is locked. What it gave up meanwhile is dropped after the lock.
+/// A shard while it is locked. What it gave up meanwhile is dropped after the lock, and pages go
+/// back to the system.
 pub struct ShardGuard<'a> {
     shard: Option<MutexGuard<'a, Shard>>,
+    arena: &'a Arena,
 }
 
 impl Deref for ShardGuard<'_> {
@@ -296,6 +374,7 @@ impl Drop for ShardGuard<'_> {
         let garbage = self.shard.as_mut().and_then(|s| s.store.take_garbage());
         self.shard = None;
         drop(garbage);
+        self.arena.trim();
     }
 }
 
@@ -309,7 +388,19 @@ impl Shard {
         now: Time,
         out: &mut W,
     ) {
-        execute::execute(&mut self.store, key, op, now, out);
+        execute::execute(&mut self.store, key, op, now, Access::Counted, out);
+    }
+
+    /// The same, and whether it makes the item look used: for the cold path.
+    pub fn execute_as<W: ReplyWriter>(
+        &mut self,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+        now: Time,
+        access: Access,
+        out: &mut W,
+    ) {
+        execute::execute(&mut self.store, key, op, now, access, out);
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

@@ -5,6 +5,7 @@ use super::facts::VERSION;
 use super::info::{self, InfoInput};
 use super::probes::NO_CLUSTER;
 use super::stats;
+use crate::clock;
 use crate::command::Args;
 use crate::command::parse::number;
 use crate::command::reply::{ReplyWriter, errors};
@@ -31,10 +32,11 @@ impl Server {
                 out.bulk(text.as_bytes());
             }
             "time" => {
-                let ms = call.now.0;
+                // Not the time of the batch, which is in milliseconds.
+                let micros = clock::now_micros();
                 out.array(2);
-                out.bulk((ms / 1000).to_string().as_bytes());
-                out.bulk((ms % 1000 * 1000).to_string().as_bytes());
+                out.bulk((micros / 1_000_000).to_string().as_bytes());
+                out.bulk((micros % 1_000_000).to_string().as_bytes());
             }
             "role" => {
                 out.array(3);

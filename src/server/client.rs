@@ -5,7 +5,7 @@ use super::client_filter::{self, Filter};
 use super::handshake::{CLIENT_NAMES, name_error};
 use crate::clock;
 use crate::command::Args;
-use crate::command::parse::number;
+use crate::command::parse::{self, number};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::worker::{After, Answer, Call, Client, Pause, Replies, Session};
 use std::fmt::Write;
@@ -43,11 +43,7 @@ impl Server {
             "no-evict" => switch(args.get(0), out, |on| session.client.set_no_evict(on)),
             "no-touch" => switch(args.get(0), out, |on| session.client.set_no_touch(on)),
             "reply" => reply(args.get(0), session, out),
-            "unblock" => match number::integer(args.get(0)) {
-                // Nothing here blocks a client but a pause, which UNPAUSE ends.
-                Some(_) => out.integer(0),
-                None => out.error(errors::NOT_AN_INTEGER),
-            },
+            "unblock" => unblock(call.args, out),
             _ => tracking(subcommand, args, out),
         }
         After::Continue
@@ -137,6 +133,22 @@ fn set_info(args: Args<'_>, session: &Session, out: &mut Answer<'_>) {
     }
     *field = value.to_vec();
     out.simple("OK");
+}
+
+/// Nothing here blocks a client but a pause, which UNPAUSE ends: there is nobody to unblock.
+fn unblock(words: Args<'_>, out: &mut Answer<'_>) {
+    let (id, reason) = (words.get(2), words.get(3));
+    let is = |name: &str| reason.eq_ignore_ascii_case(name.as_bytes());
+    match words.len() {
+        3 => {}
+        4 if is("timeout") || is("error") => {}
+        4 => return out.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        _ => return out.error(&parse::wrong_subcommand(words)),
+    }
+    match number::integer(id) {
+        Some(_) => out.integer(0),
+        None => out.error(errors::NOT_AN_INTEGER),
+    }
 }
 
 fn switch(word: &[u8], out: &mut Answer<'_>, set: impl FnOnce(bool)) {

@@ -3,7 +3,7 @@
 
 use super::Server;
 use crate::command::Args;
-use crate::command::parse::number;
+use crate::command::parse::{self, number};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::limits;
 use crate::worker::{After, Answer};
@@ -25,8 +25,9 @@ const HELP: [&str; 12] = [
 ];
 
 impl Server {
-    /// Answers DEBUG with these arguments.
-    pub(super) fn debug(&self, args: Args<'_>, out: &mut Answer<'_>) -> After {
+    /// Answers DEBUG, given with its name.
+    pub(super) fn debug(&self, words: Args<'_>, out: &mut Answer<'_>) -> After {
+        let args = words.from(1);
         match (args.get(0).to_ascii_lowercase().as_slice(), args.len()) {
             (b"sleep", 2) => {
                 // What is no number of seconds is none, as in Redis.
@@ -44,10 +45,7 @@ impl Server {
                 out.array(HELP.len());
                 HELP.iter().for_each(|line| out.simple(line));
             }
-            (subcommand, _) => out.error(&format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-                String::from_utf8_lossy(subcommand)
-            )),
+            _ => out.error(&parse::wrong_subcommand(words)),
         }
         After::Continue
     }

@@ -4,6 +4,7 @@ use super::Server;
 use crate::clock;
 use crate::metrics::{NodeFacts, system_memory_bytes, system_name};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// Version of CrabCache.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -20,11 +21,12 @@ pub struct Identity {
     started_ms: u64,
     started_nanos: u64,
     address: SocketAddr,
+    config_file: Option<PathBuf>,
 }
 
 impl Identity {
-    /// Of a node that starts now and listens there.
-    pub fn new(address: SocketAddr) -> Identity {
+    /// Of a node that starts now, listens there and has read its settings from that file.
+    pub fn new(address: SocketAddr, config_file: Option<&Path>) -> Identity {
         let chance: String = (0..3).map(|_| format!("{:016x}", clock::random_u64())).collect();
         let executable = std::env::current_exe().unwrap_or_default();
         Identity {
@@ -35,6 +37,9 @@ impl Identity {
             started_ms: clock::now().0,
             started_nanos: clock::monotonic_nanos(),
             address,
+            // The whole path, as Redis says it.
+            config_file: config_file
+                .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
         }
     }
 }
@@ -45,7 +50,8 @@ impl Server {
         let identity = &self.identity;
         let monotonic_nanos = clock::monotonic_nanos();
         let since_ms = monotonic_nanos.saturating_sub(identity.started_nanos) / 1_000_000;
-        let config = self.config.lock();
+        let current = self.current.lock();
+        let config = &current.config;
         let latest = self.shared.slowlog.latest(1).pop();
         NodeFacts {
             version: VERSION,
@@ -55,7 +61,10 @@ impl Server {
             os: identity.os.clone(),
             process_id: std::process::id(),
             executable: identity.executable.clone(),
-            config_file: String::new(),
+            config_file: identity
+                .config_file
+                .as_ref()
+                .map_or_else(String::new, |path| path.display().to_string()),
             tcp_port: identity.address.port(),
             started_ms: identity.started_ms,
             // Not the wall clock: setting that must not make the node look younger.
@@ -78,6 +87,11 @@ impl Server {
     /// Where the node listens.
     pub fn address(&self) -> SocketAddr {
         self.identity.address
+    }
+
+    /// The file it was started from.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.identity.config_file.as_deref()
     }
 
     /// Seconds since the Unix epoch when it started.

@@ -15,42 +15,61 @@ use std::net::IpAddr;
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
                            default user. Are you sure your configuration is correct?";
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
-const TOO_MANY_ATTEMPTS: &str = "ERR too many failed AUTH attempts from this address, try again \
-                                 in a second";
+const TOO_MANY_ATTEMPTS: &str = "ERR too many failed AUTH attempts from this address: this \
+                                 connection ends";
 const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
                            otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
                            authenticate the client and select the RESP protocol version at the \
                            same time";
 
-/// Wrong passwords of late, by address: whoever guesses is slowed down to a few tries a second.
+/// Why a client may not do everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    /// Its token is none.
+    Wrong,
+    /// The same, after many others from its address.
+    TooMany,
+}
+
+impl Denied {
+    fn answer(self, out: &mut Answer<'_>) -> After {
+        match self {
+            Denied::Wrong => {
+                out.error(WRONG_PASSWORD);
+                After::Continue
+            }
+            Denied::TooMany => {
+                out.error(TOO_MANY_ATTEMPTS);
+                After::Close
+            }
+        }
+    }
+}
+
+/// Wrong passwords of late, by address: whoever guesses faster than a few times a second needs a
+/// new connection for every guess.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     by_address: Mutex<BTreeMap<IpAddr, (u64, u32)>>,
 }
 
 impl Attempts {
-    /// Whether another try is allowed in this second.
-    fn allowed(&self, address: IpAddr, second: u64) -> bool {
-        match self.by_address.lock().get(&address) {
-            Some((when, wrong)) => *when != second || *wrong < limits::AUTH_FAILURES_PER_SECOND_MAX,
-            None => true,
-        }
-    }
-
-    /// Counts a wrong password.
-    fn wrong(&self, address: IpAddr, second: u64) {
+    /// Counts a wrong password; whether it is one of few in this second.
+    fn wrong(&self, address: IpAddr, second: u64) -> bool {
         let mut by_address = self.by_address.lock();
         if by_address.len() >= limits::AUTH_ADDRESSES_MAX {
             by_address.retain(|_, (when, _)| *when == second);
         }
-        if by_address.len() >= limits::AUTH_ADDRESSES_MAX {
-            return;
+        let is_known = by_address.contains_key(&address);
+        if by_address.len() >= limits::AUTH_ADDRESSES_MAX && !is_known {
+            return true;
         }
         let (when, wrong) = by_address.entry(address).or_insert((second, 0));
         if *when != second {
             (*when, *wrong) = (second, 0);
         }
-        *wrong += 1;
+        *wrong = wrong.saturating_add(1);
+        *wrong <= limits::AUTH_FAILURES_PER_SECOND_MAX
     }
 }
 
@@ -76,10 +95,10 @@ impl Server {
             ("ping", 2) => out.bulk(args.get(1)),
             ("ping", _) => out.error("ERR wrong number of arguments for 'ping' command"),
             ("echo", _) => out.bulk(args.get(1)),
-            ("hello", _) => self.hello(call, session, out),
+            ("hello", _) => return self.hello(call, session, out),
             ("auth", 2) if self.tokens.is_empty() => out.error(NO_PASSWORD),
-            ("auth", 2) => self.auth(call, b"default", args.get(1), session, out),
-            ("auth", 3) => self.auth(call, args.get(1), args.get(2), session, out),
+            ("auth", 2) => return self.auth(call, b"default", args.get(1), session, out),
+            ("auth", 3) => return self.auth(call, args.get(1), args.get(2), session, out),
             ("auth", _) => out.error(errors::SYNTAX),
             ("select", _) => select(args.get(1), out),
             ("reset", _) => {
@@ -102,50 +121,56 @@ impl Server {
         password: &[u8],
         session: &mut Session,
         out: &mut Answer<'_>,
-    ) {
+    ) -> After {
         match self.login(call, user, password, session) {
             Ok(()) => out.simple("OK"),
-            Err(text) => out.error(text),
+            Err(denied) => return denied.answer(out),
         }
+        After::Continue
     }
 
-    /// Lets a client do everything, if it knows a token.
+    /// Lets a client do everything, if it knows a token: always, however many wrong ones came from
+    /// its address, since others may share that. So what slows guessing is that the connection
+    /// ends: the next guess costs a new one.
     fn login(
         &self,
         call: &Call<'_>,
         user: &[u8],
         password: &[u8],
         session: &mut Session,
-    ) -> Result<(), &'static str> {
-        let address = session.client.peer.ip();
-        let second = clock::monotonic_nanos() / 1_000_000_000;
-        if !self.attempts.allowed(address, second) {
-            return Err(TOO_MANY_ATTEMPTS);
-        }
+    ) -> Result<(), Denied> {
         // The token is compared whatever the name is, so that time tells nothing about names.
         let known = self.tokens.is_empty() || self.tokens.check(password);
         if !known || user != b"default" {
-            self.attempts.wrong(address, second);
             self.shared.metrics.worker(call.worker).auth_failures.add(1);
-            return Err(WRONG_PASSWORD);
+            let address = session.client.peer.ip();
+            let second = clock::monotonic_nanos() / 1_000_000_000;
+            // Without tokens there is nothing to guess.
+            let counts = !self.tokens.is_empty();
+            let few = !counts || self.attempts.wrong(address, second);
+            return Err(if few { Denied::Wrong } else { Denied::TooMany });
         }
         session.authenticated = true;
         session.client.set_authenticated(true);
         Ok(())
     }
 
-    fn hello(&self, call: &Call<'_>, session: &mut Session, out: &mut Answer<'_>) {
+    fn hello(&self, call: &Call<'_>, session: &mut Session, out: &mut Answer<'_>) -> After {
         let wanted = match Hello::parse(call.args) {
             Ok(wanted) => wanted,
-            Err(text) => return out.error(&text),
+            Err(text) => {
+                out.error(&text);
+                return After::Continue;
+            }
         };
         if let Some((user, password)) = wanted.user
-            && let Err(text) = self.login(call, user, password, session)
+            && let Err(denied) = self.login(call, user, password, session)
         {
-            return out.error(text);
+            return denied.answer(out);
         }
         if !session.authenticated {
-            return out.error(HELLO_FIRST);
+            out.error(HELLO_FIRST);
+            return After::Continue;
         }
         if let Some(name) = wanted.name {
             session.client.names.lock().name = name.to_vec();
@@ -157,6 +182,7 @@ impl Server {
             out.set_version(version);
         }
         self.greet(session, out);
+        After::Continue
     }
 
     fn greet(&self, session: &Session, out: &mut Answer<'_>) {
@@ -243,10 +269,9 @@ pub(super) fn name_error(what: &str, name: &[u8]) -> Option<String> {
 pub(super) const CLIENT_NAMES: &str = "Client names";
 
 fn select(index: &[u8], out: &mut Answer<'_>) {
-    match number::integer(index) {
-        Some(0) => out.simple("OK"),
-        Some(_) => out.error("ERR DB index is out of range"),
-        None => out.error("ERR value is not an integer or out of range"),
+    match number::database(index) {
+        Ok(()) => out.simple("OK"),
+        Err(text) => out.error(text),
     }
 }
 
@@ -261,14 +286,16 @@ mod tests {
         let attempts = Attempts::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         for _ in 0..AUTH_FAILURES_PER_SECOND_MAX {
-            assert!(attempts.allowed(address, 7));
-            attempts.wrong(address, 7);
+            assert!(attempts.wrong(address, 7));
         }
-        assert!(!attempts.allowed(address, 7));
-        assert!(attempts.allowed(address, 8));
+        assert!(!attempts.wrong(address, 7));
+        assert!(attempts.wrong(address, 8));
         for i in 0..2 * AUTH_ADDRESSES_MAX as u32 {
             attempts.wrong(IpAddr::V4(Ipv4Addr::from_bits(i)), 9);
         }
         assert!(attempts.by_address.lock().len() <= AUTH_ADDRESSES_MAX);
+        // Who is counted already is so when there is no room for others.
+        let first = IpAddr::V4(Ipv4Addr::from_bits(0));
+        assert!((0..AUTH_FAILURES_PER_SECOND_MAX).any(|_| !attempts.wrong(first, 9)));
     }
 }

@@ -16,7 +16,7 @@ pub mod stats;
 pub use facts::Identity;
 
 use crate::command::introspect;
-use crate::config::Config;
+use crate::config::{Config, Key};
 use crate::engine::glob_match;
 use crate::security::Tokens;
 use crate::worker::{After, Answer, Call, Session, Sessions, Shared};
@@ -31,10 +31,17 @@ pub struct Server {
     shared: Arc<Shared>,
     identity: Identity,
     statistics: Statistics,
-    config: Mutex<Config>,
+    current: Mutex<Current>,
     tokens: Tokens,
     attempts: Attempts,
     ending: watch::Sender<bool>,
+}
+
+/// The settings in force.
+struct Current {
+    config: Config,
+    /// Those that CONFIG SET has changed since the start or the last CONFIG REWRITE.
+    changed: Vec<&'static Key>,
 }
 
 impl Server {
@@ -48,7 +55,7 @@ impl Server {
         Server {
             statistics: Statistics::new(shared.engine.clone(), shared.metrics.clone()),
             tokens: Tokens::new(&config.server.tokens),
-            config: Mutex::new(config),
+            current: Mutex::new(Current { config, changed: Vec::new() }),
             attempts: Attempts::default(),
             shared,
             identity,
@@ -73,13 +80,13 @@ impl Sessions for Server {
             (_, "help") => introspect::help(call.spec, out),
             ("client", _) => return self.client(subcommand, call, session, out),
             ("config", _) => self.configure(subcommand, call.args.from(2), out),
-            ("slowlog", _) => self.slowlog(subcommand, call.args.from(2), out),
+            ("slowlog", _) => self.slowlog(subcommand, call.args, out),
             ("latency", _) => self.latency(subcommand, call.args.from(2), out),
             ("memory", _) => self.memory(subcommand, out),
             ("acl" | "module" | "function" | "cluster", _) => {
                 probes::run(name, call.args.from(2), out);
             }
-            ("debug", _) => return self.debug(call.args.from(1), out),
+            ("debug", _) => return self.debug(call.args, out),
             ("shutdown", _) => return self.shutdown(call.args.from(1), session, out),
             ("ping" | "echo" | "hello" | "auth" | "quit" | "reset" | "select", _) => {
                 return self.handshake(call, session, out);

@@ -2,16 +2,17 @@
 
 use super::Server;
 use crate::command::Args;
-use crate::command::parse::number;
-use crate::command::reply::{ReplyWriter, errors};
+use crate::command::parse::{self, number};
+use crate::command::reply::ReplyWriter;
 use crate::worker::{Answer, SlowEntry};
 
 /// Entries of SLOWLOG GET without a number.
 const SLOWLOG_DEFAULT: usize = 10;
 
 impl Server {
-    /// Carries out SLOWLOG `subcommand`.
-    pub(super) fn slowlog(&self, subcommand: &str, args: Args<'_>, out: &mut Answer<'_>) {
+    /// Carries out SLOWLOG `subcommand`, given with both names.
+    pub(super) fn slowlog(&self, subcommand: &str, words: Args<'_>, out: &mut Answer<'_>) {
+        let args = words.from(2);
         let log = &self.shared.slowlog;
         match subcommand {
             "len" => out.integer(log.len() as i64),
@@ -23,7 +24,7 @@ impl Server {
                 let count = match args.len() {
                     0 => Some(SLOWLOG_DEFAULT as i64),
                     1 => number::integer(args.get(0)).filter(|count| *count >= -1),
-                    _ => return out.error(errors::SYNTAX),
+                    _ => return out.error(&parse::wrong_subcommand(words)),
                 };
                 let Some(count) = count else {
                     return out.error("ERR count should be greater than or equal to -1");

@@ -1,9 +1,9 @@
 //! CONFIG: settings shown and changed while the node runs.
 
-use super::Server;
+use super::{Current, Server};
 use crate::command::Args;
-use crate::command::reply::ReplyWriter;
-use crate::config::{Config, redis};
+use crate::command::reply::{ReplyWriter, errors};
+use crate::config::{self, Config, KEYS, redis};
 use crate::worker::{Answer, Settings};
 
 impl Server {
@@ -12,7 +12,7 @@ impl Server {
         match subcommand {
             "get" => {
                 let patterns: Vec<&[u8]> = args.iter().collect();
-                let found = redis::get(&self.config.lock(), &patterns);
+                let found = redis::get(&self.current.lock().config, &patterns);
                 out.map(found.len());
                 for (name, value) in &found {
                     out.bulk(name.as_bytes());
@@ -24,25 +24,51 @@ impl Server {
                 self.statistics.reset();
                 out.simple("OK");
             }
-            _ => out.error("ERR The server is running without a config file"),
+            _ => self.config_rewrite(out),
         }
     }
 
     fn config_set(&self, args: Args<'_>, out: &mut Answer<'_>) {
         if !args.len().is_multiple_of(2) {
-            return out.error("ERR wrong number of arguments for 'config|set' command");
+            return out.error(errors::SYNTAX);
         }
         let pairs: Vec<(&[u8], &[u8])> =
             (0..args.len()).step_by(2).map(|i| (args.get(i), args.get(i + 1))).collect();
-        let mut config = self.config.lock();
+        let mut current = self.current.lock();
+        let Current { config, changed } = &mut *current;
         let mut next = config.clone();
         match redis::set(&mut next, &pairs).and_then(|()| self.check(&next)) {
             Ok(()) => {
+                for key in KEYS.iter().filter(|key| key.get(config) != key.get(&next)) {
+                    if !changed.iter().any(|known| known.name == key.name) {
+                        changed.push(key);
+                    }
+                }
                 *config = next;
-                self.apply(&config);
+                self.apply(config);
                 out.simple("OK");
             }
             Err(text) => out.error(&text),
+        }
+    }
+
+    /// CONFIG REWRITE. What CONFIG SET has not changed is left to the file, the environment and
+    /// `--set`. This worker waits for the disk, as all of Redis does.
+    fn config_rewrite(&self, out: &mut Answer<'_>) {
+        let Some(path) = self.config_file() else {
+            return out.error("ERR The server is running without a config file");
+        };
+        let mut current = self.current.lock();
+        match config::rewrite(path, &current.config, &current.changed) {
+            Ok(()) => {
+                current.changed.clear();
+                tracing::info!(path = %path.display(), "CONFIG REWRITE executed with success");
+                out.simple("OK");
+            }
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), %reason, "CONFIG REWRITE failed");
+                out.error(&format!("ERR Rewriting config file: {reason}"));
+            }
         }
     }
 
@@ -65,6 +91,7 @@ impl Server {
         let Server { shared, .. } = self;
         shared.engine.set_limits(config.memory.max_bytes(), config.memory.items_bound());
         shared.engine.set_policy(config.memory.policy_in_force());
+        shared.engine.set_value_bytes_max(config.server.validation.value_bytes_max());
         shared.slowlog.set_len_max(config.slowlog.max_len);
         shared.notice.set_settings(Settings::of(config));
     }

@@ -108,7 +108,7 @@ pub(super) fn process(
 /// Executes the command that waited for a pause to end, if there is one.
 #[inline]
 fn resume(worker: &Worker, tools: &mut Tools, peer: &mut Peer, out: &mut Output) -> Option<Stop> {
-    let Postponed { bytes, args } = peer.postponed.take()?;
+    let Postponed { bytes, args } = *peer.postponed.take()?;
     peer.look(worker);
     tools.frames.clear();
     tools.frames.push(Frame { args_from: 0, args_to: args.len(), end: bytes.len() });
@@ -188,7 +188,7 @@ fn run_batch(
         batch.execute(&mut peer.session, peer.output_max, &planned)
     };
     let ended_nanos = clock::monotonic_nanos();
-    batch.finish(ended_nanos, &peer.session, peer.settings.slow_nanos, &planned, |i| {
+    batch.finish(ended_nanos, &peer.session, peer.slow_nanos, &planned, |i| {
         frame_args(buffer, args, frames[i])
     });
     if let Some(Plan::Session { .. }) = executed.checked_sub(1).and_then(|i| planned.get(i)) {

@@ -1,5 +1,5 @@
 //! Commands one by one, each looked at first: before authentication, while a pause is on, and for
-//! clients that want no answers. The cold sibling of `batch`.
+//! clients that want no answers or whose accesses do not count. The cold sibling of `batch`.
 
 use super::batch::{Frame, Stop};
 use super::execute::Batch;
@@ -62,7 +62,7 @@ pub(super) fn execute(
             return (1, None);
         }
         if peer.word.is_paused() && waits(batch, spec, plan) {
-            peer.postponed = postpone();
+            peer.postponed = postpone().map(Box::new);
             return (usize::from(peer.postponed.is_some()), Some(Stop::Paused));
         }
     }

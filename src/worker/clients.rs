@@ -7,6 +7,7 @@ use crate::limits;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::task::AbortHandle;
@@ -28,6 +29,20 @@ pub struct Client {
     pub opened_nanos: u64,
     /// What it says about itself.
     pub names: Mutex<Names>,
+    pulse: Pulse,
+    authenticated: AtomicBool,
+    waiting: AtomicBool,
+    no_evict: AtomicBool,
+    no_touch: AtomicBool,
+    ended: AtomicBool,
+    abort: Mutex<Option<AbortHandle>>,
+}
+
+/// What changes while a connection is served. One cache line of its own: with thousands of
+/// connections each line that a command touches has to come from far away.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct Pulse {
     /// Monotonic nanoseconds when bytes came from it last.
     pub heard_nanos: Meter,
     /// Monotonic nanoseconds when it took bytes last, or was first asked to.
@@ -40,12 +55,15 @@ pub struct Client {
     pub protocol: Meter,
     /// Number of the last command plus one; 0 before the first.
     command: AtomicUsize,
-    authenticated: AtomicBool,
-    waiting: AtomicBool,
-    no_evict: AtomicBool,
-    no_touch: AtomicBool,
-    ended: AtomicBool,
-    abort: Mutex<Option<AbortHandle>>,
+}
+
+impl Deref for Client {
+    type Target = Pulse;
+
+    #[inline]
+    fn deref(&self) -> &Pulse {
+        &self.pulse
+    }
 }
 
 /// A number that one thread writes and all may read.
@@ -234,12 +252,7 @@ impl Clients {
             worker: AtomicUsize::new(opening.worker),
             opened_nanos: opening.nanos,
             names: Mutex::default(),
-            heard_nanos: Meter::default(),
-            sent_nanos: Meter::default(),
-            query_bytes: Meter::default(),
-            output_bytes: Meter::default(),
-            protocol: Meter::default(),
-            command: AtomicUsize::new(0),
+            pulse: Pulse::default(),
             authenticated: AtomicBool::new(opening.authenticated),
             waiting: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
@@ -284,13 +297,18 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clients, Opening};
+    use super::{Clients, Opening, Pulse};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn opening(worker: usize) -> Opening {
         let addr = "127.0.0.1:1".parse().expect("an address");
         Opening { peer: addr, local: addr, fd: 3, worker, nanos: 7, authenticated: true }
+    }
+
+    #[test]
+    fn what_a_command_touches_is_one_cache_line() {
+        assert_eq!((align_of::<Pulse>(), size_of::<Pulse>()), (64, 64));
     }
 
     #[test]

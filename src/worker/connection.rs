@@ -33,7 +33,7 @@ pub(super) struct Connection {
     /// There may be whole commands in `rest`.
     ready: bool,
     /// A large value on its way.
-    big: Option<Big>,
+    big: Option<Box<Big>>,
     place: Place,
     /// Its entry in the list of clients.
     entry: Entry,
@@ -279,7 +279,7 @@ impl Connection {
                 };
                 let (big, taken) = Big::begin(self.rest.get(kept..).unwrap_or_default(), buffer);
                 self.rest.drain(kept..kept + taken);
-                self.big = Some(big);
+                self.big = Some(Box::new(big));
                 self.end_big();
                 None
             }
@@ -320,7 +320,7 @@ impl Connection {
         if self.rest.is_empty() && self.big.is_none() {
             return 0;
         }
-        let big = self.big.as_ref().map_or(0, Big::len);
+        let big = self.big.as_ref().map_or(0, |big| big.len());
         self.rest.len() + self.peer.decoder.held_bytes() + big
     }
 
@@ -352,5 +352,22 @@ impl Drop for Place {
         let metrics = self.worker.metrics();
         metrics.buffer_bytes.sub(self.noted_bytes);
         metrics.connections_open.sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connection;
+
+    /// Each line that a turn touches comes from far away once there are thousands of connections.
+    #[test]
+    fn a_connection_stays_small_and_its_task_holds_it_once() {
+        fn size<F>(_: fn(Connection) -> F) -> usize {
+            size_of::<F>()
+        }
+        let connection = size_of::<Connection>();
+        assert!(connection <= 320, "{connection} bytes");
+        let task = size(Connection::serve);
+        assert!(task <= connection + 64, "{task} bytes");
     }
 }

@@ -9,8 +9,7 @@ use super::slow;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
 use crate::command::{Args, Time};
-use crate::engine::{Engine, ShardGuard};
-use crate::limits;
+use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
 
 /// What a batch did, for the metrics.
@@ -47,9 +46,9 @@ impl Batch<'_, '_> {
         let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan {
-                if op.stored_bytes() >= limits::SHARED_VALUE_BYTES_MIN {
+                if op.may_need_room() {
                     held = None;
-                    engine.reserve(*shard, op.stored_bytes() as u64, self.now);
+                    engine.make_room_for(*shard, key, op, self.now);
                 }
                 let locked = match &mut held {
                     Some((holding, guard)) if holding == shard => guard,
@@ -87,10 +86,15 @@ impl Batch<'_, '_> {
     /// Executes a plan that is not on one key. `Some` after a command of the session.
     #[inline(never)]
     pub(super) fn execute_rare(&mut self, session: &mut Session, plan: &Plan<'_>) -> Option<After> {
+        let no_touch = session.client.is_no_touch();
+        let access = if no_touch { Access::Untouched } else { Access::Counted };
         match plan {
             Plan::Key { shard, key, op, spec } => {
                 let engine = &*self.worker.shared.engine;
-                engine.lock(*shard).execute(key, op, self.now, &mut self.answer);
+                if op.may_need_room() {
+                    engine.make_room_for(*shard, key, op, self.now);
+                }
+                engine.lock(*shard).execute_as(key, op, self.now, access, &mut self.answer);
                 self.tally.runs.push((*shard, 1));
                 self.count(spec.id.index(), None);
                 None
@@ -98,7 +102,7 @@ impl Batch<'_, '_> {
             Plan::Data { spec, command } => {
                 let slow_since = is_slow(command).then(clock::monotonic_nanos);
                 let engine = &*self.worker.shared.engine;
-                engine.execute(command, self.now, &mut self.answer);
+                engine.execute_as(command, self.now, access, &mut self.answer);
                 self.count(spec.id.index(), slow_since);
                 None
             }

@@ -24,7 +24,7 @@ mod sweep;
 mod upkeep;
 
 pub use accept::listen;
-pub use clients::{Client, Clients, Meter, Names};
+pub use clients::{Client, Clients, Meter, Names, Pulse};
 pub use demand::DemandMeter;
 pub use handover::Inboxes;
 pub use load::{Elastic, Load};

@@ -14,17 +14,21 @@ pub(super) struct Peer {
     pub(super) decoder: Decoder,
     pub(super) session: Session,
     /// A command that waits for a pause to end and whose bytes cannot be decoded again.
-    pub(super) postponed: Option<Postponed>,
+    pub(super) postponed: Option<Box<Postponed>>,
     /// Settings, pauses and end as last seen.
     pub(super) word: Word,
-    pub(super) settings: Settings,
+    /// Away from what every turn touches.
+    settings: Box<Settings>,
+    /// Commands that take longer are logged.
+    pub(super) slow_nanos: u64,
     /// Which keys are taken.
     pub(super) rule: KeyRule,
     /// Bytes of unsent answers at which no further command is taken.
     pub(super) output_max: usize,
     /// Most bytes that may be kept of commands that are not whole.
     pub(super) query_max: usize,
-    /// Commands go one by one, each looked at: before authentication, in a pause, without answers.
+    /// Commands go one by one, each looked at: before authentication, in a pause, without answers,
+    /// without accesses that count.
     pub(super) careful: bool,
     /// Commands decoded at once; less after a command of the session, since it ends a batch.
     pub(super) commands_max: usize,
@@ -39,7 +43,8 @@ impl Peer {
             session,
             postponed: None,
             word: Word::default(),
-            settings,
+            settings: Box::new(settings),
+            slow_nanos: settings.slow_nanos,
             rule: KeyRule::new(settings.validation),
             output_max: 0,
             query_max: 0,
@@ -55,6 +60,7 @@ impl Peer {
     pub(super) fn renew(&mut self) {
         let session = &self.session;
         self.rule = KeyRule::new(self.settings.validation);
+        self.slow_nanos = self.settings.slow_nanos;
         let (decode, output_max) = if session.authenticated {
             let value_bytes_max = self.settings.validation.value_bytes_max();
             (DecodeLimits::authenticated(value_bytes_max), self.settings.output_bytes_max)
@@ -69,8 +75,10 @@ impl Peer {
             self.query_max = limits::QUERY_BYTES_MAX_UNAUTHENTICATED;
         }
         self.output_max = output_max;
-        self.careful =
-            !session.authenticated || self.word.is_paused() || session.replies != Replies::On;
+        self.careful = !session.authenticated
+            || self.word.is_paused()
+            || session.replies != Replies::On
+            || session.client.is_no_touch();
         self.commands_max = 1;
     }
 
@@ -86,7 +94,7 @@ impl Peer {
         let word = worker.shared.notice.word();
         if word != self.word {
             self.word = word;
-            self.settings = worker.shared.notice.settings();
+            *self.settings = worker.shared.notice.settings();
             self.renew();
         }
     }

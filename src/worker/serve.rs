@@ -19,15 +19,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 impl Connection {
     /// Serves the connection until it ends.
-    pub(super) async fn serve(mut self) {
-        loop {
-            let turn = poll_fn(|cx| self.turn(cx)).await;
-            if let Turn::Move(to) = turn {
-                return self.hand_over(to);
-            }
-            // What is rare is boxed: an idle connection's task stays small.
-            if turn == Turn::Gone || !Box::pin(self.between(turn)).await {
-                break;
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold two connections")]
+    pub(super) fn serve(mut self) -> impl Future<Output = ()> {
+        async move {
+            loop {
+                let turn = poll_fn(|cx| self.turn(cx)).await;
+                if let Turn::Move(to) = turn {
+                    return self.hand_over(to);
+                }
+                // What is rare is boxed: an idle connection's task stays small.
+                if turn == Turn::Gone || !Box::pin(self.between(turn)).await {
+                    break;
+                }
             }
         }
     }
@@ -82,7 +85,7 @@ impl Connection {
         tokio::time::sleep(time).await;
         drop(waiting);
         let worker = self.worker.clone();
-        if time.as_nanos() > u128::from(self.peer.settings.slow_nanos) {
+        if time.as_nanos() > u128::from(self.peer.slow_nanos) {
             let client = self.client();
             worker.shared.slowlog.push(SlowEntry {
                 id: 0,

@@ -4,6 +4,7 @@
 use crabcache::clock::monotonic_nanos;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -68,10 +69,18 @@ impl Log {
 impl Node {
     /// Starts a node on any free port, with these settings.
     pub fn start(sets: &[&str]) -> Node {
+        Node::start_from(None, sets)
+    }
+
+    /// The same, from a file with settings.
+    pub fn start_from(file: Option<&Path>, sets: &[&str]) -> Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crabcache"));
         command.args(["server", "--set", "server.port=0", "--set", "http.port=0"]);
         sets.iter().for_each(|set| {
             command.args(["--set", set]);
+        });
+        file.iter().for_each(|file| {
+            command.arg("--config").arg(file);
         });
         command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().expect("the binary runs");

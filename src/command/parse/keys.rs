@@ -1,6 +1,6 @@
 //! Commands on keys whatever they hold.
 
-use super::{Action, Call, Parsed};
+use super::{Action, Call, Parsed, number};
 use crate::command::reply::errors;
 use crate::command::{Args, Command, KeyOp, KeysOp};
 
@@ -50,9 +50,7 @@ pub(in crate::command) fn copy(call: Call<'_>) -> Parsed<'_> {
             replace = true;
         } else if args.get(i).eq_ignore_ascii_case(b"db") && i + 1 < args.len() {
             i += 1;
-            if call.integer(i)? != 0 {
-                return Err("ERR DB index is out of range".into());
-            }
+            number::database(args.get(i))?;
         } else {
             return Err(errors::SYNTAX.into());
         }

@@ -154,6 +154,14 @@ pub fn wrong_number(spec: &Spec) -> String {
     format!("ERR wrong number of arguments for '{}' command", spec.name)
 }
 
+/// The error for a subcommand that does not take these arguments, or is not there, where the
+/// session looks at both itself: of the whole command, names included.
+pub fn wrong_subcommand(args: Args<'_>) -> String {
+    let command = preview(args.get(0), PREVIEW_BYTES_MAX).to_ascii_uppercase();
+    let name = preview(args.get(1), PREVIEW_BYTES_MAX);
+    format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} HELP.")
+}
+
 /// Most bytes of a name or of all arguments that an error repeats.
 const PREVIEW_BYTES_MAX: usize = 128;
 

@@ -1,5 +1,7 @@
 //! Numbers as Redis reads them: in one way only, without blanks, plus signs or leading zeros.
 
+use crate::command::reply::errors;
+
 /// An integer: digits without leading zeros, maybe a minus before them, not `-0`.
 #[inline]
 pub fn integer(text: &[u8]) -> Option<i64> {
@@ -27,6 +29,21 @@ pub fn integer(text: &[u8]) -> Option<i64> {
         value = if negative { value.checked_sub(digit)? } else { value.checked_add(digit)? };
     }
     Some(value)
+}
+
+/// The number of a database: there is only 0.
+///
+/// # Errors
+/// What Redis answers to anything else.
+pub fn database(text: &[u8]) -> Result<(), &'static str> {
+    match integer(text).map(i32::try_from) {
+        Some(Ok(0)) => Ok(()),
+        Some(Ok(_)) => Err("ERR DB index is out of range"),
+        Some(Err(_)) => {
+            Err("ERR value is out of range, value must between -2147483648 and 2147483647")
+        }
+        None => Err(errors::NOT_AN_INTEGER),
+    }
 }
 
 /// An integer of 64 bits without a sign.

@@ -4,7 +4,8 @@ use super::{Action, Call, Parsed};
 use crate::command::parse::number;
 use crate::command::reply::errors;
 use crate::command::{
-    Args, Command, ExpiryChange, KeyOp, KeysOp, LcsOp, SetCondition, SetExpiry, SetOp, Time, Value,
+    Args, Command, ExpiryChange, KeyOp, KeysOp, LcsOp, LongDouble, SetCondition, SetExpiry, SetOp,
+    Time, Value,
 };
 use std::borrow::Cow;
 
@@ -59,7 +60,7 @@ pub(in crate::command) fn decrby(call: Call<'_>) -> Parsed<'_> {
 }
 
 pub(in crate::command) fn incrbyfloat(call: Call<'_>) -> Parsed<'_> {
-    let by = number::float(call.args.get(2)).ok_or(errors::NOT_A_FLOAT)?;
+    let by = LongDouble::parse(call.args.get(2)).ok_or(errors::NOT_A_FLOAT)?;
     call.on_key(KeyOp::IncrByFloat(by))
 }
 
@@ -104,7 +105,15 @@ pub(in crate::command) fn getex(call: Call<'_>) -> Parsed<'_> {
     call.on_key(KeyOp::GetEx(match options.expiry {
         None if options.persist => ExpiryChange::Clear,
         None => ExpiryChange::Keep,
-        Some(expiry) => ExpiryChange::At(expiry.deadline(call)?),
+        Some(expiry) => expiry.moment(call.now).map_or_else(
+            |wrong| match wrong {
+                WrongExpiry::NotAnInteger => ExpiryChange::Refused(errors::NOT_AN_INTEGER),
+                WrongExpiry::OutOfRange => {
+                    ExpiryChange::Refused("ERR invalid expire time in 'getex' command")
+                }
+            },
+            ExpiryChange::At,
+        ),
     }))
 }
 
@@ -218,20 +227,34 @@ impl Unit {
     }
 }
 
+/// Why there is no deadline.
+enum WrongExpiry {
+    NotAnInteger,
+    OutOfRange,
+}
+
 impl Expiry<'_> {
-    /// The moment meant: positive, within the 64-bit range.
+    /// The moment meant, or what is answered instead.
     fn deadline(&self, call: Call<'_>) -> Result<Time, Cow<'static, str>> {
-        let given = number::integer(self.text).ok_or(errors::NOT_AN_INTEGER)?;
+        self.moment(call.now).map_err(|wrong| match wrong {
+            WrongExpiry::NotAnInteger => errors::NOT_AN_INTEGER.into(),
+            WrongExpiry::OutOfRange => call.invalid_expire(),
+        })
+    }
+
+    /// The moment meant: positive, within the 64-bit range.
+    fn moment(&self, now: Time) -> Result<Time, WrongExpiry> {
+        let given = number::integer(self.text).ok_or(WrongExpiry::NotAnInteger)?;
         let millis = match self.unit {
             Unit::Ex | Unit::ExAt => given.checked_mul(1000),
             Unit::Px | Unit::PxAt => Some(given),
         };
         let at = millis.filter(|_| given > 0).and_then(|millis| match self.unit {
-            Unit::Ex | Unit::Px => millis.checked_add_unsigned(call.now.0),
+            Unit::Ex | Unit::Px => millis.checked_add_unsigned(now.0),
             Unit::ExAt | Unit::PxAt => Some(millis),
         });
         let at = at.and_then(|at| u64::try_from(at).ok());
-        at.map(Time).ok_or_else(|| call.invalid_expire())
+        at.map(Time).ok_or(WrongExpiry::OutOfRange)
     }
 }
 

@@ -2,15 +2,17 @@
 //! running Redis when they were written.
 
 use super::{Action, Refusal, Request, parse};
+use crate::command::reply::errors;
 use crate::command::spec;
 use crate::command::{
-    Arg, Args, Command, ExpireCondition, ExpiryChange, KeyOp, KeysOp, LcsOp, ScanOp, SetCondition,
-    SetExpiry, SetOp, SpaceOp, Time, Value,
+    Arg, Args, Command, ExpireCondition, ExpiryChange, KeyOp, KeysOp, LcsOp, LongDouble, ScanOp,
+    SetCondition, SetExpiry, SetOp, SpaceOp, Time, Value,
 };
 use bytes::Bytes;
 
 const NOW: Time = Time(1_700_000_000_000);
 const CHANCE: u64 = 77;
+const GETEX_EXPIRE: &str = "ERR invalid expire time in 'getex' command";
 
 /// Parses words, given as bytes, and hands over the result.
 fn with_words<T>(
@@ -68,7 +70,8 @@ fn strings_are_read() {
     reads!("incrby k -5", Command::Key(b"k", KeyOp::IncrBy(-5)));
     reads!("decrby k 5", Command::Key(b"k", KeyOp::IncrBy(-5)));
     reads!("decrby k 9223372036854775807", Command::Key(_, KeyOp::IncrBy(by)) if by == -i64::MAX);
-    reads!("incrbyfloat k 1.5e1", Command::Key(b"k", KeyOp::IncrByFloat(by)) if by == 15.0);
+    let fifteen = LongDouble::parse(b"15");
+    reads!("incrbyfloat k 1.5e1", Command::Key(_, KeyOp::IncrByFloat(by)) if Some(by) == fifteen);
     reads!("mget a b", Command::Keys(KeysOp::MGet(list)) if list.iter().eq([b"a", b"b"]));
     reads!("mset a 1", Command::Keys(KeysOp::MSet(list)) if list.iter().eq([b"a", b"1"]));
     reads!("msetnx a 1", Command::Keys(KeysOp::MSetNx(list)) if list.iter().eq([b"a", b"1"]));
@@ -142,6 +145,9 @@ fn getex_with_every_option() {
         ("getex k px 10", ExpiryChange::At(Time(NOW.0 + 10))),
         ("getex k exat 10", ExpiryChange::At(Time(10_000))),
         ("getex k pxat 10", ExpiryChange::At(Time(10))),
+        ("getex k px x", ExpiryChange::Refused(errors::NOT_AN_INTEGER)),
+        ("getex k px 0", ExpiryChange::Refused(GETEX_EXPIRE)),
+        ("getex k exat 9223372036854775807", ExpiryChange::Refused(GETEX_EXPIRE)),
     ];
     for (line, expected) in cases {
         reads!(line, Command::Key(b"k", KeyOp::GetEx(change)) if change == expected);
@@ -383,7 +389,6 @@ fn refused_numbers() {
         "setex k 1.5 v",
         "psetex k x v",
         "put k v x",
-        "getex k px x",
         "getrange k a 1",
         "getrange k 1 b",
         "setrange k x v",
@@ -413,7 +418,6 @@ fn refused_numbers() {
         "setex k 0 v",
         "psetex k -1 v",
         "put k v 0",
-        "getex k ex 0",
         "expire k 9223372036854775807",
         "expire k -9223372036854775807",
         "pexpire k 9223372036854775807",

@@ -42,6 +42,13 @@ pub(super) const ROWS: &[Spec] = &[
         .flags(&[Admin, NoScript, Loading, Stale])
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs(&Docs::new("Resets the server's statistics.", "2.0.0", "server").complexity("O(1)")),
+    Spec::new("config|rewrite", 2, Family::Server, session)
+        .flags(&[Admin, NoScript, Loading, Stale])
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs(
+            &Docs::new("Persists the effective configuration to file.", "2.8.0", "server")
+                .complexity("O(1)"),
+        ),
     Spec::new("config|help", 2, Family::Server, session).flags(&[Loading, Stale]).docs(
         &Docs::new("Returns helpful text about the different subcommands.", "5.0.0", "server")
             .complexity("O(1)"),

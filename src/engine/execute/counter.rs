@@ -1,9 +1,9 @@
 //! Values as numbers: INCR and its kin, INCRBYFLOAT. A missing key counts as 0; the deadline stays.
 
-use super::number::{self, FloatError};
+use super::number;
 use super::{Held, Target, write_count};
-use crate::command::Value;
 use crate::command::reply::{ReplyWriter, errors};
+use crate::command::{LongDouble, Value};
 
 /// INCR, DECR, INCRBY, DECRBY.
 pub(super) fn incr_by<W: ReplyWriter>(at: &mut Target<'_>, by: i64, out: &mut W) {
@@ -19,15 +19,16 @@ pub(super) fn incr_by<W: ReplyWriter>(at: &mut Target<'_>, by: i64, out: &mut W)
 }
 
 /// INCRBYFLOAT: the sum is answered as it is stored.
-pub(super) fn incr_by_float<W: ReplyWriter>(at: &mut Target<'_>, by: f64, out: &mut W) {
-    let (old, deadline): (&[u8], _) =
-        at.peek().map_or((b"0", None), |item| (item.value.bytes(), item.deadline));
-    let mut sum = Ok(());
-    let new = Held::small(|buffer| sum = number::add_float(old, by, buffer));
-    match sum.map(|()| at.put(new.value(), deadline)) {
-        Ok(Ok(())) => new.write(out),
-        Ok(Err(_)) => out.error(errors::OUT_OF_MEMORY),
-        Err(FloatError::NotANumber) => out.error(errors::NOT_A_FLOAT),
-        Err(FloatError::NotFinite) => out.error(errors::NAN),
+pub(super) fn incr_by_float<W: ReplyWriter>(at: &mut Target<'_>, by: LongDouble, out: &mut W) {
+    let (old, deadline) = match at.peek() {
+        Some(item) => (LongDouble::parse(item.value.bytes()), item.deadline),
+        None => (Some(LongDouble::ZERO), None),
+    };
+    let Some(old) = old else { return out.error(errors::NOT_A_FLOAT) };
+    let Some(sum) = old.plus(by) else { return out.error(errors::NAN) };
+    let new = Held::small(|buffer| sum.write(buffer));
+    match at.put(new.value(), deadline) {
+        Ok(()) => new.write(out),
+        Err(_) => out.error(errors::OUT_OF_MEMORY),
     }
 }

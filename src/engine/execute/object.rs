@@ -23,7 +23,10 @@ pub(super) fn type_name<W: ReplyWriter>(at: &Target<'_>, out: &mut W) {
     out.simple(if at.peek().is_some() { STRING } else { "none" });
 }
 
-/// OBJECT ENCODING: what Redis would say of a value just set.
+/// OBJECT ENCODING: what Redis says of a value just set, since that follows from its bytes. Where
+/// Redis tells how a value came about we do not, as it would have to be stored: what APPEND or
+/// SETRANGE has changed is `raw` there whatever its bytes are, and a whole number that is the sum
+/// of INCRBYFLOAT is `embstr`.
 pub(super) fn encoding<W: ReplyWriter>(at: &Target<'_>, out: &mut W) {
     let Some(item) = at.peek() else { return out.null() };
     let value = item.value.bytes();

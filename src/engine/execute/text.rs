@@ -2,10 +2,10 @@
 //! APPEND and SETRANGE. These keep the deadline.
 
 use super::held::Part;
-use super::{Held, ItemValue, Target, write_count};
+use super::{Full, Held, Item, ItemValue, Target, write_count};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Time, Value};
-use crate::limits::{SHARED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
+use crate::limits::SHARED_VALUE_BYTES_MIN;
 
 /// STRLEN.
 pub(super) fn len<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
@@ -18,17 +18,43 @@ pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, value: Value<'_>, out:
     let Some(item) = at.peek() else {
         return write_count(at.put(value, None), more.len() as i64, out);
     };
-    let (old, deadline) = (item.value.bytes(), item.deadline);
+    let old = item.value.bytes();
     let len = old.len() + more.len();
     if more.is_empty() {
         return out.integer(len as i64);
     }
-    if len > VALUE_BYTES_MAX {
+    if len > at.store.value_bytes_max() {
         return out.error(errors::TOO_LONG);
     }
+    let kept = Kept::of(item, len);
     let new = Held::join(at.store, &[Part::Bytes(old), Part::Bytes(more)]);
-    let done = new.and_then(|new| at.put(new.value(), deadline));
-    write_count(done, len as i64, out);
+    write_count(put_changed(at, new, kept), len as i64, out);
+}
+
+/// What is known of an item whose value is about to be changed.
+struct Kept {
+    deadline: Option<Time>,
+    /// Its value, if the new one is so large that it may have to go first to make room.
+    value: Option<Held>,
+}
+
+impl Kept {
+    fn of(item: Item<'_>, new_len: usize) -> Kept {
+        let value = (new_len > SHARED_VALUE_BYTES_MIN).then(|| Held::of(item.value));
+        Kept { deadline: item.deadline, value }
+    }
+}
+
+/// Stores a changed value; the deadline stays. When there is no room for it, the old value stays.
+fn put_changed(at: &mut Target<'_>, new: Result<Held, Full>, kept: Kept) -> Result<(), Full> {
+    let done = new.and_then(|new| at.put(new.value(), kept.deadline));
+    if let (Err(_), Some(old)) = (done, kept.value)
+        && at.peek().is_none()
+    {
+        // It went while room was made, in vain. There is room for it, or the policy wants it gone.
+        let _ = at.put(old.value(), kept.deadline);
+    }
+    done
 }
 
 /// SETRANGE. Writing nothing changes nothing; a gap is filled with zeros.
@@ -38,13 +64,13 @@ pub(super) fn set_range<W: ReplyWriter>(
     value: &[u8],
     out: &mut W,
 ) {
-    let (old, deadline): (&[u8], Option<Time>) =
-        at.peek().map_or((&[], None), |item| (item.value.bytes(), item.deadline));
+    let item = at.peek();
+    let old = item.map_or(&[][..], |item| item.value.bytes());
     if value.is_empty() {
         return out.integer(old.len() as i64);
     }
     let end = offset.saturating_add(value.len() as u64);
-    if end > VALUE_BYTES_MAX as u64 {
+    if end > at.store.value_bytes_max() as u64 {
         return out.error(errors::TOO_LONG);
     }
     let (offset, end) = (offset as usize, end as usize);
@@ -56,9 +82,10 @@ pub(super) fn set_range<W: ReplyWriter>(
         Part::Bytes(value),
         Part::Bytes(old.get(end..).unwrap_or_default()),
     ];
+    let nothing = Kept { deadline: None, value: None };
+    let kept = item.map_or(nothing, |item| Kept::of(item, len));
     let new = Held::join(at.store, &parts);
-    let done = new.and_then(|new| at.put(new.value(), deadline));
-    write_count(done, len as i64, out);
+    write_count(put_changed(at, new, kept), len as i64, out);
 }
 
 /// GETRANGE, SUBSTR.

@@ -55,6 +55,7 @@ pub(super) fn get_ex<W: ReplyWriter>(at: &mut Target<'_>, change: ExpiryChange, 
         ExpiryChange::Keep => item.deadline,
         ExpiryChange::Clear => None,
         ExpiryChange::At(deadline) => Some(deadline),
+        ExpiryChange::Refused(text) => return out.error(text),
     };
     if deadline == item.deadline {
         return write_value(item.value, out);

@@ -1,9 +1,9 @@
 //! LCS: the longest common subsequence of two values. They are copied under the locks; the work
 //! is done without.
 
-use super::{Held, Locked};
+use super::{Held, Locked, When};
+use crate::command::LcsOp;
 use crate::command::reply::ReplyWriter;
-use crate::command::{LcsOp, Time};
 use crate::engine::Engine;
 use crate::limits::LCS_CELLS_MAX;
 
@@ -12,11 +12,11 @@ const TOO_LARGE: &str =
 const LEN_AND_IDX: &str = "ERR If you want both the length and indexes, please just use IDX.";
 
 /// Executes LCS and writes its reply.
-pub(super) fn lcs<W: ReplyWriter>(engine: &Engine, op: &LcsOp<'_>, now: Time, out: &mut W) {
+pub(super) fn lcs<W: ReplyWriter>(engine: &Engine, op: &LcsOp<'_>, when: When, out: &mut W) {
     if op.len && op.idx {
         return out.error(LEN_AND_IDX);
     }
-    let Some((a, b)) = read(engine, op, now) else { return out.error(TOO_LARGE) };
+    let Some((a, b)) = read(engine, op, when) else { return out.error(TOO_LARGE) };
     let (a, b) = (a.bytes(), b.bytes());
     let table = Table::new(a, b);
     if op.len {
@@ -34,8 +34,8 @@ pub(super) fn lcs<W: ReplyWriter>(engine: &Engine, op: &LcsOp<'_>, now: Time, ou
 }
 
 /// The two values, or `None` when their table would be too large. A missing one is empty.
-fn read(engine: &Engine, op: &LcsOp<'_>, now: Time) -> Option<(Held, Held)> {
-    let mut locked = Locked::new(engine, [op.a, op.b].into_iter(), now);
+fn read(engine: &Engine, op: &LcsOp<'_>, when: When) -> Option<(Held, Held)> {
+    let mut locked = Locked::new(engine, [op.a, op.b].into_iter(), when);
     let mut cells = 1usize;
     for i in 0..2 {
         let len = locked.at(i).peek().map_or(0, |item| item.value.bytes().len());

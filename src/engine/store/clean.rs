@@ -6,11 +6,8 @@ use super::index::SlotRef;
 use super::item::Draft;
 use super::segments::{Region, SegmentRef};
 use crate::command::Time;
+use crate::limits::{UPKEEP_BLOCKS_MAX, UPKEEP_ITEMS_MAX, WEIGH_SEGMENTS_MAX};
 
-/// Most items that one step looks at.
-const STEP_ITEMS: usize = 256;
-/// Most blocks that one step gives back.
-const STEP_BLOCKS: usize = 4;
 /// Cleaning starts above this share of dead and expired bytes (of 100) in the segments.
 const CLEAN_ABOVE: u64 = 8;
 /// A segment is worth cleaning above this share of dead and expired bytes (of 100).
@@ -25,14 +22,27 @@ pub(super) struct Cleaning {
     at: u32,
     expiring: Option<SegmentRef>,
     expiring_at: u32,
+    weighing: Weighing,
     weighed: Time,
+}
+
+/// A look at all segments, some of them in each step.
+#[derive(Debug, Default)]
+struct Weighing {
+    /// The next one to be looked at.
+    at: u32,
+    /// Bytes that cleaning would free in those seen.
+    reclaimable: u64,
+    /// The closed one with the most of these.
+    best: Option<(u32, SegmentRef)>,
 }
 
 impl Store {
     /// Does one bounded step of what must be done apart from commands: expiry, cleaning, giving
     /// memory back. Returns whether there is more to do at once.
     pub fn upkeep(&mut self, now: Time) -> bool {
-        for _ in 0..STEP_BLOCKS {
+        self.segments.begin_step();
+        for _ in 0..UPKEEP_BLOCKS_MAX {
             let Some(block) = self.graveyard.pop() else { break };
             self.arena.give(block);
         }
@@ -40,6 +50,7 @@ impl Store {
         more |= self.expire_step(now);
         more |= self.clean_step(now, CLEAN_ABOVE);
         more |= self.shrink_step(now);
+        self.segments.work().assert_bounded();
         more
     }
 
@@ -51,7 +62,7 @@ impl Store {
             self.cleaning.expiring = Some(segment);
             self.cleaning.expiring_at = 0;
         }
-        for _ in 0..STEP_ITEMS {
+        for _ in 0..UPKEEP_ITEMS_MAX {
             let at = self.cleaning.expiring_at;
             let Some((offset, raw)) = self.segments.item_at(id, at) else {
                 self.cleaning.expiring = None;
@@ -83,7 +94,7 @@ impl Store {
         let Some(segment) = self.cleaning.segment.filter(|&s| self.segments.is_used(s)) else {
             return self.choose_segment(now, above);
         };
-        for _ in 0..STEP_ITEMS {
+        for _ in 0..UPKEEP_ITEMS_MAX {
             let Some((offset, raw)) = self.segments.item_at(segment.id, self.cleaning.at) else {
                 self.cleaning.segment = None;
                 self.segments.close(segment.id);
@@ -107,34 +118,47 @@ impl Store {
         true
     }
 
+    /// Looks for the segment that is emptiest, in steps; whether it is found or there is more to
+    /// look at.
     fn choose_segment(&mut self, now: Time, above: u64) -> bool {
         self.cleaning.segment = None;
         let urgent = above < CLEAN_ABOVE;
-        if !urgent && now.0.abs_diff(self.cleaning.weighed.0) < WEIGH_EVERY_MS {
+        let begins = self.cleaning.weighing.at == 0;
+        if !urgent && begins && now.0.abs_diff(self.cleaning.weighed.0) < WEIGH_EVERY_MS {
             return false;
         }
-        let (mut total, mut best) = (0u64, None);
-        for id in self.segments.ids() {
-            let bytes = u64::from(self.segments.get(id).reclaimable(now));
-            total += bytes;
-            if !self.segments.is_open(id) && best.is_none_or(|(most, _)| bytes > most) {
-                best = Some((bytes, id));
-            }
+        self.weigh_step(now);
+        if self.cleaning.weighing.at < self.segments.ids_end() {
+            return true;
         }
-        let Some((bytes, id)) = best else {
+        let Weighing { reclaimable, best, .. } = std::mem::take(&mut self.cleaning.weighing);
+        let found = best.filter(|(_, segment)| self.segments.is_used(*segment));
+        let worth = |&(bytes, segment): &(u32, SegmentRef)| {
+            let len = u64::from(self.segments.get(segment.id).len);
+            u64::from(bytes) * 100 > len * if urgent { 1 } else { WORTH_CLEANING }
+        };
+        let enough = reclaimable * 100 > self.segments.len_sum() * above;
+        let Some((_, segment)) = found.filter(|found| enough && worth(found)) else {
             self.cleaning.weighed = now;
             return false;
         };
-        let len = u64::from(self.segments.get(id).len);
-        let enough = total * 100 > self.segments.len_sum() * above;
-        let worth = bytes * 100 > len * if urgent { 1 } else { WORTH_CLEANING };
-        if !enough || !worth {
-            self.cleaning.weighed = now;
-            return false;
-        }
-        self.cleaning.segment = Some(self.segments.remember(id));
+        self.cleaning.segment = Some(segment);
         self.cleaning.at = 0;
         true
+    }
+
+    /// Weighs the next segments.
+    fn weigh_step(&mut self, now: Time) {
+        let weighing = &mut self.cleaning.weighing;
+        for id in self.segments.ids_from(weighing.at, WEIGH_SEGMENTS_MAX) {
+            let bytes = self.segments.get(id).reclaimable(now);
+            weighing.reclaimable += u64::from(bytes);
+            let is_more = weighing.best.is_none_or(|(most, _)| bytes > most);
+            if is_more && !self.segments.is_open(id) {
+                weighing.best = Some((bytes, self.segments.remember(id)));
+            }
+        }
+        weighing.at = weighing.at.saturating_add(WEIGH_SEGMENTS_MAX as u32);
     }
 
     fn move_within_region(&mut self, offset: u64, now: Time) -> bool {

@@ -10,6 +10,7 @@ use super::item::Draft;
 use super::segments::{Region, SegmentRef};
 use super::{Full, Key, Policy, Store};
 use crate::command::Time;
+use crate::limits::SECOND_CHANCES_MAX;
 
 /// Blocks kept free below the bound, so that no write has to wait for a whole segment.
 const SPARE_BLOCKS: u64 = 2;
@@ -27,8 +28,6 @@ const CLEAN_DEBT: i64 = 256;
 const DEAD_SHARE_MAX: u64 = 8;
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
-/// Most items of main passed over in search of a victim for one candidate.
-pub(super) const SECOND_CHANCES_MAX: u32 = 128;
 
 /// A place in a segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,9 +93,13 @@ impl Store {
         if is_new && self.limit_items != u64::MAX {
             let mut steps = 0;
             while self.len() >= self.limit_items && steps < FREE_STEPS_MAX {
-                if !self.expire_step(now) && !self.evict_one(now) {
+                self.segments.begin_step();
+                let expiries = self.counters.expiries;
+                let gone = self.expire_step(now) || self.evict_one(now);
+                if !gone && self.counters.expiries == expiries {
                     return Err(Full);
                 }
+                self.segments.work().assert_bounded();
                 changed = true;
                 steps += 1;
             }
@@ -134,10 +137,16 @@ impl Store {
             return false;
         }
         self.evicting.debt += bytes as i64 * DEBT_FACTOR;
+        self.segments.begin_step();
         let mut steps = 0;
-        while self.evicting.debt > 0 && steps < STEPS_MAX && self.relieve(now) {
+        while self.evicting.debt > 0
+            && steps < STEPS_MAX
+            && !self.segments.work().is_enough()
+            && self.relieve(now)
+        {
             steps += 1;
         }
+        self.segments.work().assert_bounded();
         true
     }
 
@@ -154,9 +163,11 @@ impl Store {
             if self.room_left(blocks) {
                 break;
             }
+            self.segments.begin_step();
             if !self.relieve(now) {
                 return Err(Full);
             }
+            self.segments.work().assert_bounded();
             changed = true;
         }
         // A bound that was lowered a moment ago: upkeep goes on, nobody waits for all of it.
@@ -173,6 +184,9 @@ impl Store {
             if !above || !self.relieve(now) {
                 return false;
             }
+            if self.segments.work().is_enough() {
+                break;
+            }
         }
         true
     }
@@ -184,9 +198,10 @@ impl Store {
         }
         let bytes = self.bigs.bytes_of(bytes as usize);
         let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
-        if bytes > self.limit_bytes / 2 {
+        if self.is_narrow_for(bytes) {
             return BigRoom::LimitTooSmall;
         }
+        self.segments.begin_step();
         for _ in 0..SHRINK_STEPS {
             if self.room_left(blocks) {
                 return BigRoom::Enough;
@@ -194,8 +209,17 @@ impl Store {
             if !self.relieve(now) {
                 return BigRoom::Full;
             }
+            if self.segments.work().is_enough() {
+                break;
+            }
         }
+        self.segments.work().assert_bounded();
         BigRoom::Going
+    }
+
+    /// Whether the shard's part of the bound is small for a big value that takes `bytes`.
+    pub(in crate::engine) fn is_narrow_for(&self, bytes: u64) -> bool {
+        bytes > self.limit_bytes / 2
     }
 
     /// Evicts until a big value that takes `bytes` fits.
@@ -225,7 +249,8 @@ impl Store {
             self.evicting.debt -= CLEAN_DEBT;
             return true;
         }
-        if self.evict_one(now) {
+        let expiries = self.counters.expiries;
+        if self.evict_one(now) || self.counters.expiries > expiries {
             return true;
         }
         self.evicting.debt -= CLEAN_DEBT;
@@ -383,7 +408,7 @@ impl Store {
         for _ in 0..SECOND_CHANCES_MAX {
             let found = self.under_hand(Region::Main, now)?;
             let references = self.index.get(&found.at).references();
-            if references == 0 || !second_chance {
+            if references == 0 || !second_chance || self.segments.work().is_enough() {
                 return Some(found);
             }
             if !self.move_to_main(&found, references - 1, now) {
@@ -398,7 +423,8 @@ impl Store {
         self.relocate(found.offset, &found.at, Region::Main, Some(references), now)
     }
 
-    /// The oldest live item of a region. Dead ones are passed over, expired ones removed.
+    /// The oldest live item of a region. Dead ones are passed over, expired ones removed: `None`
+    /// too if that was work enough for a step.
     fn under_hand(&mut self, region: Region, now: Time) -> Option<Found> {
         loop {
             let head = self.segments.head(region)?;
@@ -429,6 +455,9 @@ impl Store {
             let found = self.locate(offset);
             if expired {
                 self.expire_item(found.group, &found.at);
+                if self.segments.work().is_enough() {
+                    return None;
+                }
                 continue;
             }
             return Some(found);

@@ -27,7 +27,7 @@ pub(super) use evict::BigRoom;
 use super::extents::{BigBuffer, Extents};
 use super::{EngineOptions, HashSeed, Key, Policy};
 use crate::command::{Time, Value};
-use crate::limits::SHARED_VALUE_BYTES_MIN;
+use crate::limits::{SHARED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
 use admission::Admission;
 use big::Bigs;
 use bytes::Bytes;
@@ -57,6 +57,7 @@ pub struct Store {
     policy: Policy,
     limit_bytes: u64,
     limit_items: u64,
+    value_bytes_max: usize,
     /// Whether accesses are counted: a bound is near.
     tracking: bool,
     admission: Option<Admission>,
@@ -86,6 +87,7 @@ impl Store {
             policy: options.policy,
             limit_bytes: u64::MAX,
             limit_items: u64::MAX,
+            value_bytes_max: VALUE_BYTES_MAX,
             tracking: false,
             admission: None,
             evicting: evict::Hands::default(),
@@ -99,9 +101,10 @@ impl Store {
         store
     }
 
-    /// Changes the bound on bytes a little, keeping what was learnt.
-    pub(super) fn set_limit_bytes(&mut self, bytes: u64) {
+    /// Changes the bounds a little, keeping what was learnt.
+    pub(super) fn move_limits(&mut self, bytes: u64, items: u64) {
         self.limit_bytes = bytes;
+        self.limit_items = items;
     }
 
     /// Bounds this shard: bytes of memory and number of items.
@@ -136,6 +139,16 @@ impl Store {
         self.policy
     }
 
+    /// Changes how long a value may grow.
+    pub(super) fn set_value_bytes_max(&mut self, bytes: usize) {
+        self.value_bytes_max = bytes;
+    }
+
+    /// How long a value may grow.
+    pub(super) fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max
+    }
+
     #[inline]
     fn local(&self, group: Group) -> usize {
         usize::from(group.number()) >> self.shard_bits
@@ -168,6 +181,34 @@ impl Store {
             self.touch(&at, word, key.hash, true);
         }
         Some(self.view(word.offset()))
+    }
+
+    /// Reads an item, counting a hit or a miss but no access: for who must not make an item look
+    /// used.
+    #[cold]
+    pub(super) fn get_untouched(&mut self, key: &Key<'_>, now: Time) -> Option<Item<'_>> {
+        let Some((_, word)) = self.find_live(key, now) else {
+            self.counters.misses += 1;
+            return None;
+        };
+        self.counters.hits += 1;
+        Some(self.view(word.offset()))
+    }
+
+    /// As [`Store::set`], but replacing an item is no access. A new one counts as it always does:
+    /// it has to begin somewhere.
+    #[cold]
+    pub(super) fn set_untouched(
+        &mut self,
+        key: &Key<'_>,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        now: Time,
+    ) -> Result<(), Full> {
+        let tracking = std::mem::replace(&mut self.tracking, false);
+        let done = self.set(key, value, deadline, now);
+        self.tracking |= tracking;
+        done
     }
 
     /// The slot of a live item; a dead one is removed.

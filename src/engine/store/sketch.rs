@@ -2,6 +2,8 @@
 //! from time to time (Einziger, Friedman, Manes: TinyLFU, ACM TOS 2017). All four counters of a
 //! key lie in one cache line. Knows hashes only.
 
+use super::arena::Zeroed;
+
 /// Bytes of counters per item it is made for.
 const BYTES_PER_ITEM: usize = 5;
 /// Counters are halved once per this many counted requests per item.
@@ -11,15 +13,20 @@ const LINES_PER_STEP: usize = 8;
 /// Largest count.
 pub(super) const COUNT_MAX: u8 = 15;
 
-/// 128 counters of 4 bits: a quarter of the line (two words) for each of a key's four counters.
-#[repr(align(64))]
-#[derive(Clone, Copy, Debug, Default)]
-struct Line([u64; 8]);
+/// Words of a cache line: 128 counters of 4 bits, a quarter of the line (two words) for each of a
+/// key's four counters.
+const LINE_WORDS: usize = 8;
+const LINE_BYTES: usize = LINE_WORDS * size_of::<u64>();
+
+// A halving is over long before the next one is due.
+const _: () = assert!(
+    BYTES_PER_ITEM as u64 * 16 < SAMPLE_PER_ITEM / 2 * (LINE_BYTES * LINES_PER_STEP) as u64
+);
 
 /// Estimates of request counts.
 #[derive(Debug)]
 pub(super) struct Sketch {
-    lines: Box<[Line]>,
+    lines: Zeroed<LINE_WORDS>,
     counted: u64,
     sample: u64,
     /// Lines from here on still have to be halved in the halving under way.
@@ -36,9 +43,9 @@ fn place(hash: u64, row: usize) -> (usize, u32) {
 impl Sketch {
     /// A sketch for about `items` items.
     pub(super) fn new(items: usize) -> Sketch {
-        let lines = (items.max(64) * BYTES_PER_ITEM).div_ceil(size_of::<Line>());
+        let lines = (items.max(64) * BYTES_PER_ITEM).div_ceil(LINE_BYTES);
         Sketch {
-            lines: vec![Line::default(); lines].into_boxed_slice(),
+            lines: Zeroed::new(lines),
             counted: 0,
             sample: items.max(64) as u64 * SAMPLE_PER_ITEM,
             halving: lines,
@@ -52,7 +59,7 @@ impl Sketch {
 
     /// Bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.lines.len() * size_of::<Line>()
+        self.lines.len() * LINE_BYTES
     }
 
     #[inline]
@@ -69,8 +76,8 @@ impl Sketch {
         let mut added = false;
         for row in 0..4 {
             let (word, bit) = place(hash, row);
-            if line.0[word] >> bit & 15 < u64::from(COUNT_MAX) {
-                line.0[word] += 1 << bit;
+            if line[word] >> bit & 15 < u64::from(COUNT_MAX) {
+                line[word] += 1 << bit;
                 added = true;
             }
         }
@@ -90,7 +97,7 @@ impl Sketch {
     fn halve(&mut self) {
         let end = (self.halving + LINES_PER_STEP).min(self.lines.len());
         for line in &mut self.lines[self.halving..end] {
-            for word in &mut line.0 {
+            for word in line {
                 *word = *word >> 1 & 0x7777_7777_7777_7777;
             }
         }
@@ -103,7 +110,7 @@ impl Sketch {
         let line = &self.lines[self.line(hash)];
         let counts = (0..4).map(|row| {
             let (word, bit) = place(hash, row);
-            (line.0[word] >> bit & 15) as u8
+            (line[word] >> bit & 15) as u8
         });
         counts.min().unwrap_or(0)
     }
@@ -112,20 +119,32 @@ impl Sketch {
 /// Fingerprints of keys that were turned away lately, in sets of eight with FIFO replacement.
 #[derive(Debug)]
 pub(super) struct Ghosts {
-    sets: Box<[u128]>,
+    sets: Zeroed<SET_WORDS>,
 }
 
 const LANES: u32 = 8;
+const SET_WORDS: usize = 2;
+
+/// A set as one number, its newest lane lowest.
+#[inline]
+fn lanes_of([low, high]: [u64; SET_WORDS]) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+#[inline]
+fn set_of(lanes: u128) -> [u64; SET_WORDS] {
+    [lanes as u64, (lanes >> 64) as u64]
+}
 
 impl Ghosts {
     /// Room for about `items` fingerprints.
     pub(super) fn new(items: usize) -> Ghosts {
-        Ghosts { sets: vec![0; items.max(64).div_ceil(LANES as usize)].into_boxed_slice() }
+        Ghosts { sets: Zeroed::new(items.max(64).div_ceil(LANES as usize)) }
     }
 
     /// Bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.sets.len() * size_of::<u128>()
+        self.sets.len() * size_of::<[u64; SET_WORDS]>()
     }
 
     #[inline]
@@ -138,16 +157,16 @@ impl Ghosts {
     /// Remembers a key.
     pub(super) fn insert(&mut self, hash: u64) {
         let (set, print) = self.place(hash);
-        self.sets[set] = self.sets[set] << 16 | u128::from(print);
+        self.sets[set] = set_of(lanes_of(self.sets[set]) << 16 | u128::from(print));
     }
 
     /// Forgets a key; whether it was remembered.
     pub(super) fn take(&mut self, hash: u64) -> bool {
         let (set, print) = self.place(hash);
-        let lanes = &mut self.sets[set];
+        let lanes = lanes_of(self.sets[set]);
         for lane in 0..LANES {
-            if (*lanes >> (lane * 16)) as u16 == print {
-                *lanes &= !(0xffff << (lane * 16));
+            if (lanes >> (lane * 16)) as u16 == print {
+                self.sets[set] = set_of(lanes & !(0xffff << (lane * 16)));
                 return true;
             }
         }

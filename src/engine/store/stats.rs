@@ -3,7 +3,7 @@
 use super::Store;
 use super::admission::Admission;
 use super::segments::Region;
-use crate::engine::budget::Use;
+use crate::engine::budget::{Use, Uses};
 use cluster::slot::Group;
 
 /// Counters of a store; totals since its start, except where said.
@@ -62,9 +62,12 @@ impl Store {
         self.index.count(self.local(group)).into()
     }
 
-    /// What it uses of its bound.
-    pub(in crate::engine) fn memory(&self) -> Use {
-        Use { bytes: self.used_bytes(), limit: self.limit_bytes }
+    /// What it uses of its bounds.
+    pub(in crate::engine) fn uses(&self) -> Uses {
+        Uses {
+            memory: Use { held: self.used_bytes(), limit: self.limit_bytes },
+            items: Use { held: self.len(), limit: self.limit_items },
+        }
     }
 
     /// Bytes of memory held.

@@ -2,8 +2,9 @@
 //! cleaner takes what is left of their segments.
 
 use super::Store;
-use super::evict::{Hand, SECOND_CHANCES_MAX};
+use super::evict::Hand;
 use crate::command::Time;
+use crate::limits::SECOND_CHANCES_MAX;
 
 impl Store {
     /// Of the items whose segment is the first to be wholly dead, the oldest.

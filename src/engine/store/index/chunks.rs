@@ -3,6 +3,7 @@
 
 use super::super::arena::{Arena, Block};
 use super::bucket::Bucket;
+use crate::limits::COMPACT_BLOCKS_MAX;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -44,7 +45,10 @@ pub(super) struct Chunks {
     empty: Vec<u32>,
     per_slab: u32,
     shift: u32,
+    /// Free chunks of slabs in service.
     free_chunks: usize,
+    /// A slab out of service, whose chunks are being moved.
+    retired: Option<u32>,
 }
 
 // SAFETY: the pointers lead into blocks owned by this value.
@@ -62,6 +66,7 @@ impl Chunks {
             per_slab,
             shift: per_slab.trailing_zeros(),
             free_chunks: 0,
+            retired: None,
         }
     }
 
@@ -124,25 +129,42 @@ impl Chunks {
     /// Takes a chunk back. A slab without chunks in use gives its block back, if others have
     /// free chunks enough.
     pub(super) fn give(&mut self, id: ChunkId) {
+        let slab_id = self.unuse(id);
+        if self.retired == Some(slab_id) {
+            return;
+        }
+        let slab = &mut self.slabs[slab_id as usize];
+        if u32::from(slab.used) + 1 == self.per_slab {
+            self.partial.push(slab_id);
+        }
+        self.free_chunks += 1;
+        if slab.used == 0 && self.free_chunks > 2 * self.per_slab as usize {
+            self.partial.retain(|&s| s != slab_id);
+            self.free_chunks -= self.per_slab as usize;
+            self.drop_block(slab_id);
+        }
+    }
+
+    /// Puts a chunk into its slab's list of free ones; which slab that is.
+    fn unuse(&mut self, id: ChunkId) -> u32 {
         let slab_id = id.0 >> self.shift;
         let at = (id.0 & (self.per_slab - 1)) as u16;
         let slab = &mut self.slabs[slab_id as usize];
         // SAFETY: the chunk's owner gave it up, so its bytes are free to hold the link.
         unsafe { self.starts[slab_id as usize].add(at.into()).cast::<u16>().write(slab.free) };
         slab.free = at;
-        if u32::from(slab.used) == self.per_slab {
-            self.partial.push(slab_id);
-        }
         slab.used -= 1;
-        self.free_chunks += 1;
-        if slab.used == 0 && self.free_chunks > 2 * self.per_slab as usize {
-            if let Some(block) = slab.block.take() {
-                self.arena.give(block);
-            }
-            self.partial.retain(|&s| s != slab_id);
-            self.empty.push(slab_id);
-            self.free_chunks -= self.per_slab as usize;
+        slab_id
+    }
+
+    /// Gives the block of a slab without chunks in use back.
+    fn drop_block(&mut self, slab_id: u32) {
+        let slab = &mut self.slabs[slab_id as usize];
+        assert_eq!(slab.used, 0, "a slab that is given up still has chunks in use");
+        if let Some(block) = slab.block.take() {
+            self.arena.give(block);
         }
+        self.empty.push(slab_id);
     }
 
     /// Gives up all blocks: the whole is about to be dropped.
@@ -150,41 +172,66 @@ impl Chunks {
         out.extend(self.slabs.iter_mut().filter_map(|s| s.block.take()));
     }
 
+    /// Whether a slab is out of service.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.retired.is_some()
+    }
+
     /// Takes the slab with the fewest chunks in use out of service, if the others have room for
-    /// these and `spare` more. Its chunks are then to be moved by [`Chunks::moved`].
-    pub(super) fn retire(&mut self, spare: usize) -> Option<u32> {
+    /// these and `spare` more; whether it did. Its chunks are then to be moved by
+    /// [`Chunks::moved`].
+    pub(super) fn retire(&mut self, spare: usize) -> bool {
+        debug_assert!(self.retired.is_none());
         let used = |s: &u32| self.slabs[*s as usize].used;
-        let slab = *self.partial.iter().min_by_key(|s| used(s))?;
-        let own_free = self.per_slab as usize - usize::from(used(&slab));
+        let some = self.partial.iter().take(COMPACT_BLOCKS_MAX);
+        let Some(&slab) = some.min_by_key(|s| used(s)) else { return false };
+        let own_free = self.own_free(slab);
         if self.free_chunks - own_free < usize::from(used(&slab)) + spare {
-            return None;
+            return false;
         }
         self.partial.retain(|&s| s != slab);
         self.free_chunks -= own_free;
-        Some(slab)
+        self.retired = Some(slab);
+        true
     }
 
-    /// A copy of a chunk of a retired slab in another one; the old one is given up. Chunks of other
-    /// slabs stay where they are.
-    pub(super) fn moved(&mut self, retired: u32, id: ChunkId) -> ChunkId {
-        if id.0 >> self.shift != retired {
+    /// Whether the slabs in service still have room for what is left in the retired one, and
+    /// `spare` more.
+    pub(super) fn can_move(&self, spare: usize) -> bool {
+        let left = self.retired.map_or(0, |slab| usize::from(self.slabs[slab as usize].used));
+        self.free_chunks >= left + spare
+    }
+
+    /// Takes the retired slab back into service; whether there was one.
+    pub(super) fn restore(&mut self) -> bool {
+        let Some(slab) = self.retired.take() else { return false };
+        self.partial.push(slab);
+        self.free_chunks += self.own_free(slab);
+        true
+    }
+
+    /// A copy of a chunk of the retired slab in another one; the old one is given up. Chunks of
+    /// other slabs stay where they are.
+    pub(super) fn moved(&mut self, id: ChunkId) -> ChunkId {
+        if Some(id.0 >> self.shift) != self.retired {
             return id;
         }
         let to = self.take();
         // SAFETY: both are chunks in use, in different slabs; nobody else has a reference.
         unsafe { self.ptr(to).copy_from_nonoverlapping(self.ptr(id), 1) };
-        self.slabs[retired as usize].used -= 1;
+        self.unuse(id);
         to
     }
 
-    /// Gives the block of a retired slab back, all of whose chunks were moved.
-    pub(super) fn release(&mut self, retired: u32) {
-        let slab = &mut self.slabs[retired as usize];
-        assert_eq!(slab.used, 0, "a retired slab still has chunks in use");
-        if let Some(block) = slab.block.take() {
-            self.arena.give(block);
+    /// Gives the block of the retired slab back, all of whose chunks were moved.
+    pub(super) fn release(&mut self) {
+        if let Some(slab) = self.retired.take() {
+            self.drop_block(slab);
         }
-        self.empty.push(retired);
+    }
+
+    fn own_free(&self, slab: u32) -> usize {
+        self.per_slab as usize - usize::from(self.slabs[slab as usize].used)
     }
 
     /// Where a chunk is. Valid until it is given back.

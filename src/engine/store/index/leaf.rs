@@ -241,10 +241,10 @@ impl Leaf {
         }
     }
 
-    /// Moves its chunks out of a retired slab.
-    pub(super) fn move_out(&mut self, chunks: &mut Chunks, retired: u32) {
+    /// Moves its chunks out of the retired slab.
+    pub(super) fn move_out(&mut self, chunks: &mut Chunks) {
         for chunk in &mut self.chunks[..usize::from(self.len)] {
-            *chunk = chunks.moved(retired, *chunk);
+            *chunk = chunks.moved(*chunk);
         }
     }
 

@@ -10,6 +10,7 @@ pub(super) use bucket::{OFFSET_MAX, REFERENCES_MAX, Word};
 pub(super) use leaf::SlotRef;
 
 use super::arena::{Arena, Block};
+use crate::limits::COMPACT_LEAVES_MAX;
 use bucket::tag_of;
 use chunks::Chunks;
 use leaf::{CHUNKS_MAX, ITEMS_MAX, Leaf};
@@ -35,6 +36,8 @@ pub(super) struct Index {
     leaves: Vec<Leaf>,
     free_leaves: Vec<u32>,
     chunks: Chunks,
+    /// Leaves before this one have nothing in the block that is being emptied.
+    compacted: usize,
     directory_bytes: usize,
 }
 
@@ -67,6 +70,7 @@ impl Index {
             leaves: Vec::new(),
             free_leaves: Vec::new(),
             chunks: Chunks::new(arena),
+            compacted: 0,
             directory_bytes: 0,
         }
     }
@@ -92,21 +96,37 @@ impl Index {
         self.chunks.free_chunks() >= CHUNKS_RESERVED
     }
 
-    /// Takes one more block; whether there was one.
+    /// Takes one more block, or that back into service which was to be given up; whether there
+    /// was one.
     pub(super) fn grow(&mut self) -> bool {
-        self.chunks.grow()
+        self.chunks.restore() || self.chunks.grow()
     }
 
-    /// Gives one block back by moving what is left in it, if that leaves chunks enough; whether
-    /// it did. Looks at every leaf, of which there are some thousands.
+    /// One step towards giving a block back: what is left in the sparsest one moves to others, a
+    /// bounded number of leaves at a time. Whether it did anything; not if the others have no room
+    /// for that.
     pub(super) fn compact(&mut self) -> bool {
-        let Some(retired) = self.chunks.retire(CHUNKS_RESERVED + CHUNKS_SPARE) else {
-            return false;
-        };
-        for leaf in &mut self.leaves {
-            leaf.move_out(&mut self.chunks, retired);
+        let spare = CHUNKS_RESERVED + CHUNKS_SPARE;
+        if !self.chunks.is_retiring() {
+            self.compacted = 0;
+            if !self.chunks.retire(spare) {
+                return false;
+            }
         }
-        self.chunks.release(retired);
+        if !self.chunks.can_move(CHUNKS_RESERVED) {
+            self.chunks.restore();
+            return false;
+        }
+        // New leaves, and chunks that others grow by, are never in the block that is to go: those
+        // passed stay so.
+        let end = (self.compacted + COMPACT_LEAVES_MAX).min(self.leaves.len());
+        for leaf in &mut self.leaves[self.compacted..end] {
+            leaf.move_out(&mut self.chunks);
+        }
+        self.compacted = end;
+        if end == self.leaves.len() {
+            self.chunks.release();
+        }
         true
     }
 

@@ -4,9 +4,11 @@
 mod class;
 mod regions;
 mod segment;
+mod work;
 
 pub(super) use regions::Region;
 pub(super) use segment::SegmentRef;
+pub(super) use work::Work;
 
 use super::arena::{Arena, Block};
 use super::index::OFFSET_MAX;
@@ -15,7 +17,9 @@ use crate::command::Time;
 use class::{CLASSES, Class, class_from_ms, class_ms, class_of};
 use regions::{List, NONE, Sums};
 use segment::{BINS, Segment};
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// All segments of a shard.
@@ -33,6 +37,8 @@ pub(super) struct Segments {
     len_sum: u64,
     blocks: usize,
     serial: u64,
+    /// What the step under way has done.
+    work: Cell<Work>,
     /// Sealed segments with deadlines, the one that is wholly dead first at the front.
     deadlines: BTreeSet<(Time, u32)>,
     /// Items with a deadline.
@@ -55,6 +61,7 @@ impl Segments {
             len_sum: 0,
             blocks: 0,
             serial: 0,
+            work: Cell::default(),
             deadlines: BTreeSet::new(),
             with_deadline: 0,
         }
@@ -89,47 +96,53 @@ impl Segments {
 
     /// All segments in use.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.list.len() as u32).filter(|&s| self.list[s as usize].block.is_some())
+        self.ids_from(0, usize::MAX)
+    }
+
+    /// Those in use of `count` numbers from `first` on.
+    pub(super) fn ids_from(&self, first: u32, count: usize) -> impl Iterator<Item = u32> {
+        let end = (first as usize).saturating_add(count).min(self.list.len()) as u32;
+        (first..end).filter(|&s| self.list[s as usize].block.is_some())
+    }
+
+    /// One past the highest number of a segment.
+    pub(super) fn ids_end(&self) -> u32 {
+        self.list.len() as u32
+    }
+
+    /// Where the bytes of an item begin, and how many there are from there to the end of its
+    /// segment.
+    #[inline]
+    fn place(&self, offset: u64) -> (NonNull<u8>, usize) {
+        let segment = &self.list[self.segment_of(offset) as usize];
+        let at = (offset as u32) & ((1 << self.shift) - 1);
+        debug_assert!(at < segment.len);
+        let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
+        // SAFETY: the offset of an item lies in its segment's block.
+        (unsafe { block.ptr().add(at as usize) }, (segment.len - at) as usize)
     }
 
     /// The bytes from an item on.
     #[inline]
     pub(super) fn bytes(&self, offset: u64) -> &[u8] {
-        let segment = &self.list[self.segment_of(offset) as usize];
-        let at = (offset as u32) & ((1 << self.shift) - 1);
-        debug_assert!(at < segment.len);
-        let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
+        let (start, len) = self.place(offset);
         // SAFETY: `len` bytes from the block's start are initialised by `append`, and nobody
         // writes them while `self` is borrowed.
-        unsafe {
-            let start = block.ptr().add(at as usize);
-            std::slice::from_raw_parts(start.as_ptr(), (segment.len - at) as usize)
-        }
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
     }
 
     /// As `bytes`, for changes in place.
     #[inline]
     pub(super) fn bytes_mut(&mut self, offset: u64) -> &mut [u8] {
-        let segment = &self.list[self.segment_of(offset) as usize];
-        let at = (offset as u32) & ((1 << self.shift) - 1);
-        debug_assert!(at < segment.len);
-        let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
+        let (start, len) = self.place(offset);
         // SAFETY: as in `bytes`; `&mut self` makes us the only user.
-        unsafe {
-            let start = block.ptr().add(at as usize);
-            std::slice::from_raw_parts_mut(start.as_ptr(), (segment.len - at) as usize)
-        }
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
 
     /// Where an item's bytes are, for a prefetch.
     #[inline]
     pub(super) fn address(&self, offset: u64) -> *const u8 {
-        let segment = &self.list[self.segment_of(offset) as usize];
-        let at = (offset as u32) & ((1 << self.shift) - 1);
-        match &segment.block {
-            Some(block) => block.ptr().as_ptr().wrapping_add(at as usize),
-            None => std::ptr::null(),
-        }
+        self.place(offset).0.as_ptr()
     }
 
     /// The item at an offset.
@@ -138,13 +151,29 @@ impl Segments {
         item::parse(self.bytes(offset))
     }
 
+    /// Begins to count what a step does.
+    pub(super) fn begin_step(&self) {
+        self.work.set(Work::default());
+    }
+
+    /// What was done since the step began.
+    #[inline]
+    pub(super) fn work(&self) -> Work {
+        self.work.get()
+    }
+
     /// The first item at or behind position `at` of a segment, and its offset.
     pub(super) fn item_at(&self, segment: u32, at: u32) -> Option<(u64, Raw<'_>)> {
         if at >= self.get(segment).len {
             return None;
         }
         let offset = (u64::from(segment) + 1) << self.shift | u64::from(at);
-        Some((offset, self.item(offset)))
+        let raw = self.item(offset);
+        if !raw.is_dead() {
+            let work = self.work.get();
+            self.work.set(Work { items: work.items + 1, ..work });
+        }
+        Some((offset, raw))
     }
 
     /// The open segment that an item of this size and class would go to, if it fits.
@@ -185,6 +214,8 @@ impl Segments {
         };
         let at = self.list[id as usize].len;
         let segment = &mut self.list[id as usize];
+        let work = self.work.get_mut();
+        work.bytes += len;
         segment.len += len as u32;
         segment.live_bytes += len as u32;
         segment.live_items += 1;
