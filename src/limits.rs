@@ -256,3 +256,18 @@ pub const LOAD_HOLD_MAX: u32 = 600;
 pub const NEWCOMERS_MAX: usize = 1024;
 
 const _: () = assert!(LOAD_SPARE < LOAD_SATURATED && LOAD_CROWDED_IDLE < LOAD_IDLE_MIN);
+// The log as it grows in the engine.
+
+/// A frame of the log ends with the command that makes it this long.
+pub const LOG_FRAME_BYTES: usize = 64 * 1024;
+/// Time between two records of what has expired in a group.
+pub const LOG_EXPIRED_MS: u64 = 1000;
+/// Memory that a shard keeps for what it will record next.
+pub const LOG_PIECE_KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Changes behind a walk that wait for its next step; with more it begins again.
+pub const WALK_FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+// Any record fits a frame of its own.
+const _: () =
+    assert!(VALUE_BYTES_MAX_RELAXED + 2 * KEY_BYTES_MAX <= cluster::record::frame::BODY_BYTES_MAX);
+const _: () = assert!(LOG_FRAME_BYTES <= LOG_PIECE_KEPT_BYTES_MAX);
