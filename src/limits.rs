@@ -271,3 +271,21 @@ pub const WALK_FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const _: () =
     assert!(VALUE_BYTES_MAX_RELAXED + 2 * KEY_BYTES_MAX <= cluster::record::frame::BODY_BYTES_MAX);
 const _: () = assert!(LOG_FRAME_BYTES <= LOG_PIECE_KEPT_BYTES_MAX);
+// Room `wal`.
+
+/// Unit of writing: what a disk writes whole, and what direct writes are aligned to.
+pub const WAL_BLOCK_BYTES: usize = 4096;
+/// Bytes a lane gathers before it writes them out unasked.
+pub const WAL_LANE_BUFFER_BYTES: usize = 1024 * 1024;
+/// Smallest and largest `wal.segment_bytes`.
+pub const WAL_SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// See [`WAL_SEGMENT_BYTES_MIN`].
+pub const WAL_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// Smallest `wal.buffer_bytes`.
+pub const WAL_BUFFER_BYTES_MIN: u64 = 1024 * 1024;
+/// Retired segments kept to be used again; further ones are removed.
+pub const WAL_SPARE_SEGMENTS_MAX: usize = 2;
+
+const _: () = assert!(WAL_LANE_BUFFER_BYTES.is_multiple_of(WAL_BLOCK_BYTES));
+const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
