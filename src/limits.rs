@@ -289,3 +289,20 @@ pub const WAL_SPARE_SEGMENTS_MAX: usize = 2;
 const _: () = assert!(WAL_LANE_BUFFER_BYTES.is_multiple_of(WAL_BLOCK_BYTES));
 const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
 const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
+// The log's thread.
+
+/// Threads that bring data back from disk, at most.
+pub const RECOVERY_THREADS_MAX: usize = 8;
+
+/// Time between two rounds while there is something to write.
+pub const WAL_TICK_MS: u64 = 5;
+/// The same while there is nothing.
+pub const WAL_IDLE_MS: u64 = 50;
+/// Time between two tries to write to a disk that failed.
+pub const WAL_RETRY_MS: u64 = 1000;
+/// Empty pieces of the log that are kept for use.
+pub const WAL_PIECES_KEPT_MAX: usize = 512;
+/// Places in the list of those who wait for the disk, above which it is not kept.
+pub const GATE_WAITS_KEPT_MAX: usize = 1024;
+
+const _: () = assert!(WAL_TICK_MS < WAL_IDLE_MS && WAL_IDLE_MS < WAL_RETRY_MS);

@@ -18,8 +18,7 @@ pub(in crate::engine) struct Journal {
     shard: usize,
     shard_bits: u32,
     groups: Box<[GroupLog]>,
-    /// Whether changes are recorded: not while they come from a log.
-    recording: bool,
+    mode: Mode,
     piece: LogPiece,
     open: Option<OpenFrame>,
     /// Groups with records in the piece, by their place in the shard.
@@ -51,6 +50,17 @@ pub(super) struct Aside {
     value: Option<(usize, Bytes)>,
 }
 
+/// What becomes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing: it comes from a log.
+    Off,
+    /// It counts, and walks hear of it.
+    Count,
+    /// It is recorded.
+    Record,
+}
+
 /// What a change speaks of.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scope<'a> {
@@ -63,8 +73,7 @@ pub(super) enum Scope<'a> {
 }
 
 impl Journal {
-    /// The log of a shard whose groups have none yet. Records nothing before
-    /// [`Journal::start`].
+    /// The log of a shard whose groups have none yet, in [`Mode::Off`].
     pub(super) fn new(shard: usize, shard_bits: u32, shared: Arc<LogShared>) -> Journal {
         let fresh = GroupLog {
             epoch: Epoch(1),
@@ -78,7 +87,7 @@ impl Journal {
             shard,
             shard_bits,
             groups: vec![fresh; groups].into(),
-            recording: false,
+            mode: Mode::Off,
             piece: LogPiece::default(),
             open: None,
             touched: Vec::new(),
@@ -90,15 +99,13 @@ impl Journal {
         }
     }
 
-    /// Changes are recorded from now on.
-    pub(super) fn start(&mut self) {
-        self.recording = true;
-    }
-
-    /// Nothing is recorded any more, and what nobody took is forgotten.
-    pub(super) fn stop(&mut self) {
-        self.recording = false;
-        self.take(&mut LogPiece::default());
+    /// What becomes of changes from now on. Unless they are recorded, what nobody took is
+    /// forgotten.
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        if mode != Mode::Record {
+            self.take(&mut LogPiece::default());
+        }
     }
 
     /// The log of a group stands at this record.
@@ -112,6 +119,13 @@ impl Journal {
     pub(super) fn position(&self, group: Group) -> (Epoch, Seq, GroupTime) {
         let log = &self.groups[self.local(group)];
         (log.epoch, log.seq, self.time)
+    }
+
+    /// The newest record of each group.
+    pub(super) fn each_position(&self, mut tell: impl FnMut(Group, Seq)) {
+        for (local, log) in self.groups.iter().enumerate() {
+            tell(self.group(local), log.seq);
+        }
     }
 
     #[inline]
@@ -140,11 +154,17 @@ impl Journal {
     /// Records a change of a group that has just been made.
     #[inline]
     pub(super) fn record(&mut self, local: usize, effect: &Effect<'_>, scope: Scope<'_>) {
-        if !self.recording {
+        if self.mode == Mode::Off {
             return;
         }
         let log = &mut self.groups[local];
         log.seq = log.seq.next();
+        if self.mode == Mode::Count {
+            if log.walked {
+                self.forward(self.group(local), effect, scope);
+            }
+            return;
+        }
         if !log.touched {
             log.touched = true;
             self.touched.push(local as u16);

@@ -2,7 +2,7 @@
 //! a consistent cut. Knows no file; whoever takes a piece seals its frames.
 
 use super::Engine;
-use super::journal::Journal;
+use super::journal::{Journal, Mode};
 use bytes::Bytes;
 use cluster::record::frame::{HEAD_BYTES, seal};
 use cluster::record::{Epoch, GroupTime, Salt, Seq};
@@ -70,7 +70,7 @@ impl LogPiece {
     }
 
     /// Empties it, keeping its memory up to the size of usual pieces.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(crate::limits::LOG_PIECE_KEPT_BYTES_MAX);
         self.splices.clear();
@@ -127,7 +127,8 @@ fn parts<'a>(
 }
 
 impl Engine {
-    /// Gives every shard a log, which records nothing before [`Engine::start_log`].
+    /// Gives every shard a log, which records nothing before [`Engine::start_log`] or
+    /// [`Engine::count_only`].
     pub fn open_log(&self) {
         let shared = &self.log;
         let bits = self.shard_count().trailing_zeros();
@@ -149,14 +150,24 @@ impl Engine {
         position
     }
 
-    /// From now on every change is recorded.
-    pub fn start_log(&self) {
-        self.each_journal(Journal::start);
+    /// Tells the newest record of every group, shard after shard.
+    pub fn each_log_position(&self, mut tell: impl FnMut(Group, Seq)) {
+        for shard in 0..self.shard_count() {
+            if let Some(journal) = self.lock(shard).store().journal() {
+                journal.each_position(&mut tell);
+            }
+        }
     }
 
-    /// Nothing is recorded any more; what nobody took is forgotten.
-    pub fn stop_log(&self) {
-        self.each_journal(Journal::stop);
+    /// From now on every change is recorded.
+    pub fn start_log(&self) {
+        self.each_journal(|journal| journal.set_mode(Mode::Record));
+    }
+
+    /// From now on changes are counted, so that walks can be told of them, but not recorded; what
+    /// nobody took is forgotten.
+    pub fn count_only(&self) {
+        self.each_journal(|journal| journal.set_mode(Mode::Count));
         self.log.bytes.store(0, Ordering::Relaxed);
     }
 

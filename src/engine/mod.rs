@@ -28,6 +28,7 @@ pub use walks::{WalkChunk, WalkStep};
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Stores, Time};
 use crate::limits;
+use cluster::record::Seq;
 use cluster::slot::Group;
 use extents::Extents;
 use log::LogShared;
@@ -421,6 +422,12 @@ impl Shard {
             journal.begin(now);
         }
         execute::execute(&mut self.store, key, op, now, access, out);
+    }
+
+    /// The newest record of a group of this shard; 0 without a log.
+    #[inline]
+    pub fn log_seq(&mut self, group: Group) -> Seq {
+        self.store.journal().map_or(Seq(0), |journal| journal.position(group).1)
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

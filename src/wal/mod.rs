@@ -8,4 +8,5 @@
 
 pub mod files;
 pub mod lane;
+pub mod log;
 pub mod segment;
