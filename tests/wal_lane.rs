@@ -300,8 +300,10 @@ impl Story {
     }
 
     /// After an error with the disk well again.
-    fn mend(&mut self, lane: &mut Lane) {
+    fn mend(&mut self, lane: &mut Lane, error: &LaneError) {
         self.errors += 1;
+        let gives_up = matches!(error.operation, Operation::Write | Operation::Sync);
+        assert_eq!(lane.is_failed(), gives_up, "{error}");
         if lane.is_failed() {
             let told = lane.sync().expect_err("it was given up");
             assert_eq!(told.operation, Operation::GivenUp);
@@ -346,10 +348,10 @@ fn tell(world: &World, what: &str) -> Story {
         match story.step(&mut lane) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(_) => {
+            Err(error) => {
                 story.check(world, what);
                 world.files.plan(Vec::new());
-                story.mend(&mut lane);
+                story.mend(&mut lane, &error);
                 story.check(world, what);
             }
         }
@@ -437,6 +439,36 @@ fn a_disk_that_stays_broken_is_told_each_time() {
         lane.sync().expect("a sync");
         assert_eq!(seqs(&world.segments()), [1, 2]);
     }
+}
+
+#[test]
+fn a_segment_begins_when_the_one_before_is_on_disk() {
+    let world = World::new(Vec::new());
+    let mut lane = world.open(1, 1).expect("a lane");
+    let nth = world.files.calls(Call::Sync);
+    let outcome = Outcome::Error(libc::EIO);
+    world.files.plan(vec![Fault { call: Call::Sync, nth, times: 1, outcome }]);
+    let error = (1..100).find_map(|seq| put(&mut lane, seq).err()).expect("an error");
+    assert_eq!((error.operation, lane.number()), (Operation::Sync, 1));
+    assert!(lane.is_failed());
+    // All of it is to be written again, for nobody knows what the disk has.
+    assert!(lane.fail_over().expect("another segment") > SEGMENT_BYTES / 2);
+    assert!(seqs(&world.segments()).is_empty());
+}
+
+#[test]
+fn what_a_segment_was_given_up_with_can_be_put_away() {
+    let world = World::new(Vec::new());
+    let mut lane = world.open(1, 1).expect("a lane");
+    put(&mut lane, 1).expect("a frame");
+    lane.fail_over().expect("another segment");
+    put(&mut lane, 1).expect("a frame");
+    lane.sync().expect("a sync");
+    assert_eq!(lane.fail_over().expect("another segment"), 0, "all was on disk");
+    lane.retire(1).expect("put away");
+    assert_eq!(world.spares(), 0, "it was cut: of no use");
+    lane.retire(2).expect("put away");
+    assert_eq!((world.segments().len(), world.spares()), (1, 1));
 }
 
 #[test]
