@@ -187,6 +187,9 @@ fn a_log_needs_a_place_and_a_pace() {
     assert_eq!((config.wal.policy, config.wal.on_error), (WalPolicy::Sync, OnError::Stop));
     assert_eq!(config.wal.interval, Duration::from_millis(20));
     assert_eq!(config.wal.snapshot_rate, 0);
+    let shown = crabcache::config::redis::get(&config, &[b"append*", b"dir"]);
+    let shown: Vec<&str> = shown.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!(shown, ["always", "yes", "/var/lib/crab cache"]);
 }
 
 #[test]

@@ -1,129 +1,13 @@
 //! The lane of the log on real files, of which any call may fail: what was synced is there, what
 //! was written is a run without gaps, and nothing of a file's earlier life shows.
 
-use cluster::record::frame::{FrameWriter, stamp};
-use cluster::record::log::{LogReader, Tail};
-use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
-use cluster::slot::Group;
-use crabcache::wal::files::{Call, Fault, FaultyFiles, Files, Outcome, SystemFiles, read_all};
-use crabcache::wal::lane::{Lane, LaneError, LaneOptions, Operation};
-use crabcache::wal::segment::{self, HEADER_BYTES};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod wal_world;
 
-const SEGMENT_BYTES: u64 = 32 * 1024;
-
-struct World {
-    dir: tempfile::TempDir,
-    files: FaultyFiles,
-}
-
-impl World {
-    fn new(plan: Vec<Fault>) -> World {
-        let dir = tempfile::tempdir().expect("a directory");
-        World { dir, files: FaultyFiles::new(Arc::new(SystemFiles), plan) }
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.dir.path().join(segment::FOLDER)
-    }
-
-    fn open(&self, first_number: u64, salt: u32) -> Result<Lane, LaneError> {
-        let mut salt = salt;
-        let salts = move || {
-            salt = salt.wrapping_mul(0x9e37_79b1).wrapping_add(12345);
-            salt
-        };
-        let folder = self.folder();
-        let options = LaneOptions { folder, first_number, segment_bytes: SEGMENT_BYTES };
-        Lane::open(Arc::new(self.files.clone()), options, Box::new(salts), Box::new(|| 1_000))
-    }
-
-    /// Segments in order, read past the faults.
-    fn segments(&self) -> Vec<Read> {
-        let listed = SystemFiles.list(&self.folder()).unwrap_or_default();
-        let segments = listed.iter().filter(|file| segment::number_of(&file.name).is_some());
-        segments.map(|file| Read::of(&self.folder().join(&file.name))).collect()
-    }
-
-    fn spares(&self) -> usize {
-        let listed = SystemFiles.list(&self.folder()).expect("a folder");
-        listed.iter().filter(|file| segment::is_spare(&file.name)).count()
-    }
-}
-
-/// What stands in a segment.
-struct Read {
-    number: u64,
-    seqs: Vec<u64>,
-    /// Offset of each note, and what it says.
-    notes: Vec<(u64, u64)>,
-    tail: Tail,
-}
-
-impl Read {
-    fn of(path: &Path) -> Read {
-        let bytes = read_all(&SystemFiles, path).expect("a segment");
-        let header = segment::Header::decode(&bytes).expect("a segment has its header");
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-        assert_eq!(segment::number_of(name), Some(header.number));
-        let mut log = LogReader::new(&bytes[HEADER_BYTES..], header.salt);
-        let (mut seqs, mut notes) = (Vec::new(), Vec::new());
-        let tail = loop {
-            let at = (log.offset() + HEADER_BYTES) as u64;
-            let frame = match log.next_frame() {
-                Ok(frame) => frame,
-                Err(tail) => break tail,
-            };
-            for record in frame.records() {
-                if record.header.kind == Kind::Synced {
-                    let bytes = record.payload.try_into().expect("eight bytes");
-                    notes.push((at, u64::from_le_bytes(bytes)));
-                } else {
-                    assert_eq!(record.payload, payload(record.header.seq.0));
-                    seqs.push(record.header.seq.0);
-                }
-            }
-        };
-        Read { number: header.number, seqs, notes, tail }
-    }
-}
-
-fn payload_of(seq: u64, bytes: usize) -> Vec<u8> {
-    (0..bytes as u64).map(|i| (seq * 31 + i * 7) as u8).collect()
-}
-
-fn payload(seq: u64) -> Vec<u8> {
-    let sizes = [10, 700, 4096, 1, 9000, 300];
-    payload_of(seq, if seq == BIG { 2_500_000 } else { sizes[seq as usize % sizes.len()] })
-}
-
-/// The number of a record that no segment holds.
-const BIG: u64 = 1_000_000;
-
-fn frame(seq: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut frame = FrameWriter::begin(&mut out, Salt::new(1).expect("a salt"));
-    let (group, epoch, time) = (Group::new(3).expect("a group"), Epoch(1), GroupTime(5));
-    let header = Header { kind: Kind::Effects, group, epoch, seq: Seq(seq), time };
-    frame.push(header, &[&payload(seq)]).expect("it fits");
-    frame.finish();
-    out
-}
-
-fn put(lane: &mut Lane, seq: u64) -> Result<(), LaneError> {
-    let mut bytes = frame(seq);
-    let salt = lane.begin_frame(bytes.len())?;
-    stamp(&mut bytes, salt).expect("a frame");
-    // In two parts, as large values come.
-    let (first, second) = bytes.split_at(bytes.len() / 3);
-    lane.put(first)?;
-    lane.put(second)
-}
-
-fn seqs(segments: &[Read]) -> Vec<u64> {
-    segments.iter().flat_map(|segment| segment.seqs.clone()).collect()
-}
+use cluster::record::log::Tail;
+use crabcache::wal::files::{Call, Fault, Outcome};
+use crabcache::wal::lane::{Lane, LaneError, Operation};
+use crabcache::wal::segment::HEADER_BYTES;
+use wal_world::{BIG, SEGMENT_BYTES, World, frame, put, seqs};
 
 #[test]
 fn what_is_synced_is_read_back_across_segments() {
@@ -300,8 +184,10 @@ impl Story {
     }
 
     /// After an error with the disk well again.
-    fn mend(&mut self, lane: &mut Lane) {
+    fn mend(&mut self, lane: &mut Lane, error: &LaneError) {
         self.errors += 1;
+        let gives_up = matches!(error.operation, Operation::Write | Operation::Sync);
+        assert_eq!(lane.is_failed(), gives_up, "{error}");
         if lane.is_failed() {
             let told = lane.sync().expect_err("it was given up");
             assert_eq!(told.operation, Operation::GivenUp);
@@ -346,10 +232,10 @@ fn tell(world: &World, what: &str) -> Story {
         match story.step(&mut lane) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(_) => {
+            Err(error) => {
                 story.check(world, what);
                 world.files.plan(Vec::new());
-                story.mend(&mut lane);
+                story.mend(&mut lane, &error);
                 story.check(world, what);
             }
         }
@@ -437,6 +323,61 @@ fn a_disk_that_stays_broken_is_told_each_time() {
         lane.sync().expect("a sync");
         assert_eq!(seqs(&world.segments()), [1, 2]);
     }
+}
+
+#[test]
+fn a_segment_begins_when_the_one_before_is_on_disk() {
+    let world = World::new(Vec::new());
+    let mut lane = world.open(1, 1).expect("a lane");
+    let nth = world.files.calls(Call::Sync);
+    let outcome = Outcome::Error(libc::EIO);
+    world.files.plan(vec![Fault { call: Call::Sync, nth, times: 1, outcome }]);
+    let error = (1..100).find_map(|seq| put(&mut lane, seq).err()).expect("an error");
+    assert_eq!((error.operation, lane.number()), (Operation::Sync, 1));
+    assert!(lane.is_failed());
+    // All of it is to be written again, for nobody knows what the disk has.
+    assert!(lane.fail_over().expect("another segment") > SEGMENT_BYTES / 2);
+    assert!(seqs(&world.segments()).is_empty());
+}
+
+#[test]
+fn the_disk_may_fail_in_the_middle_of_a_frame() {
+    for kept in [0, 100, 5000, 1 << 20] {
+        let world = World::new(Vec::new());
+        let mut lane = world.open(1, 1).expect("a lane");
+        put(&mut lane, 1).expect("a frame");
+        lane.sync().expect("a sync");
+        // The header of the large segment, then the frame in parts as large as the buffer.
+        let (nth, outcome) = (world.files.calls(Call::Write) + 2, Outcome::Short(kept));
+        world.files.plan(vec![Fault { call: Call::Write, nth, times: 1, outcome }]);
+        let error = put(&mut lane, BIG).expect_err("an error");
+        assert_eq!((error.operation, lane.number()), (Operation::Write, 2));
+        for error in [put(&mut lane, BIG).err(), lane.sync().err(), lane.put(&[1]).err()] {
+            assert_eq!(error.map(|error| error.operation), Some(Operation::GivenUp));
+        }
+        lane.fail_over().expect("another segment");
+        put(&mut lane, BIG).expect("a frame");
+        put(&mut lane, 4).expect("a frame");
+        lane.sync().expect("a sync");
+        let segments = world.segments();
+        assert_eq!(seqs(&segments), [1, BIG, 4]);
+        assert!(segments.iter().all(|segment| segment.tail == Tail::Clean));
+    }
+}
+
+#[test]
+fn what_a_segment_was_given_up_with_can_be_put_away() {
+    let world = World::new(Vec::new());
+    let mut lane = world.open(1, 1).expect("a lane");
+    put(&mut lane, 1).expect("a frame");
+    lane.fail_over().expect("another segment");
+    put(&mut lane, 1).expect("a frame");
+    lane.sync().expect("a sync");
+    assert_eq!(lane.fail_over().expect("another segment"), 0, "all was on disk");
+    lane.retire(1).expect("put away");
+    assert_eq!(world.spares(), 0, "it was cut: of no use");
+    lane.retire(2).expect("put away");
+    assert_eq!((world.segments().len(), world.spares()), (1, 1));
 }
 
 #[test]

@@ -63,7 +63,8 @@ pub trait Files: Send + Sync {
     /// As the system says.
     fn sync_dir(&self, folder: &Path) -> io::Result<()>;
 
-    /// Makes a folder and those above it, unless they are there.
+    /// Makes a folder and those above it, unless they are there, so that they are there after a
+    /// crash.
     ///
     /// # Errors
     /// As the system says.

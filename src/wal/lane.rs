@@ -162,9 +162,9 @@ impl Lane {
     /// As [`Lane::sync`]; or when the next segment cannot be made: then the lane is as it was, and
     /// the call may be repeated.
     pub fn begin_frame(&mut self, frame_bytes: usize) -> Result<Salt, LaneError> {
+        self.check()?;
         assert_eq!(self.frame_left, 0, "one frame at a time");
         assert!(frame_bytes > 0, "a frame has a head");
-        self.check()?;
         let needed = frame_bytes as u64 + NOTE_BYTES_MAX;
         if self.position() + needed > self.segment.bytes {
             self.sync()?;
@@ -182,8 +182,8 @@ impl Lane {
     /// # Errors
     /// When writing fails: the segment is given up.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), LaneError> {
-        assert!(bytes.len() <= self.frame_left, "no more than was announced");
         self.check()?;
+        assert!(bytes.len() <= self.frame_left, "no more than was announced");
         self.append(bytes)?;
         self.frame_left -= bytes.len();
         Ok(())
@@ -206,8 +206,8 @@ impl Lane {
     /// # Errors
     /// When writing or syncing fails: the segment is given up.
     pub fn sync(&mut self) -> Result<(), LaneError> {
-        assert_eq!(self.frame_left, 0, "a frame is synced whole");
         self.check()?;
+        assert_eq!(self.frame_left, 0, "a frame is synced whole");
         if self.position() == self.segment.synced {
             return Ok(());
         }

@@ -63,7 +63,17 @@ impl Files for SystemFiles {
     }
 
     fn make_dir(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)
+        if folder.is_dir() || folder.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let above = folder.parent().unwrap_or(Path::new(""));
+        self.make_dir(above)?;
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let here = Path::new(".");
+        self.sync_dir(if above.as_os_str().is_empty() { here } else { above })
     }
 }
 
