@@ -329,7 +329,7 @@ impl Kind<Vec<Secret>> for Secrets {
             Raw::Integer(_) | Raw::Boolean(_) | Raw::Other(_) => vec![""],
         };
         let quoted = |token: &&str| token.starts_with(['[', '"', '\'']);
-        if matches!(raw, Raw::Text(_)) && list.iter().any(|token| quoted(&token)) {
+        if matches!(raw, Raw::Text(_)) && list.iter().any(quoted) {
             return Err("tokens separated by commas, without brackets and quotes".into());
         }
         if list.iter().any(|token| token.is_empty()) {
