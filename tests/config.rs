@@ -119,6 +119,16 @@ fn tokens_are_shown_nowhere() {
 }
 
 #[test]
+fn tokens_of_a_command_line_are_no_toml() {
+    for text in ["server.tokens=[\"a\"]", "server.tokens=\"a\"", "server.tokens=a,'b'"] {
+        let told = load("", &[], &[text]).expect_err("a mistake");
+        assert!(told.contains("without brackets and quotes"), "{told}");
+    }
+    let config = load("", &[], &["server.tokens=a,b"]).expect("a configuration");
+    assert_eq!(config.server.tokens.len(), 2);
+}
+
+#[test]
 fn a_mistake_is_told_with_its_line_and_what_was_expected() {
     for (toml, told) in [
         (

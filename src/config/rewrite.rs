@@ -19,6 +19,10 @@ use toml::de::{DeTable, DeValue};
 pub fn rewrite(path: &Path, config: &Config, keys: &[&'static Key]) -> Result<(), String> {
     // A link stays one: what it leads to is replaced.
     let path = path.canonicalize().map_err(|e| e.to_string())?;
+    // A pipe would be waited for without end, and cannot be replaced.
+    if !fs::metadata(&path).map_err(|e| e.to_string())?.is_file() {
+        return Err(format!("{}: not a regular file", path.display()));
+    }
     let mut text = fs::read_to_string(&path).map_err(|e| e.to_string())?;
     for key in keys {
         text = with_value(&path, &text, key, config)?;
@@ -218,6 +222,18 @@ mod tests {
         for broken in ["[memory", "[memory]\nmax_memory = 1\n", "[memory]\nnonsense = 1\n"] {
             assert!(rewritten(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        let key = Key::find("server.max_clients").expect("a key");
+        let error = rewrite(&path, &Config::default(), &[key]).expect_err("a pipe");
+        assert!(error.ends_with("pipe: not a regular file"), "{error}");
+        assert!(rewrite(folder.path(), &Config::default(), &[key]).is_err());
     }
 
     #[test]

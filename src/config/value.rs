@@ -347,6 +347,10 @@ impl Kind<Vec<Secret>> for Secrets {
             Raw::Text(text) => text.split(',').map(str::trim).collect(),
             Raw::Integer(_) | Raw::Boolean(_) | Raw::Other(_) => vec![""],
         };
+        let quoted = |token: &&str| token.starts_with(['[', '"', '\'']);
+        if matches!(raw, Raw::Text(_)) && list.iter().any(quoted) {
+            return Err("tokens separated by commas, without brackets and quotes".into());
+        }
         if list.iter().any(|token| token.is_empty()) {
             return Err(
                 "a list of texts that are not empty, such as [\"a long random text\"]".into()
