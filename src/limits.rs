@@ -256,3 +256,13 @@ pub const LOAD_HOLD_MAX: u32 = 600;
 pub const NEWCOMERS_MAX: usize = 1024;
 
 const _: () = assert!(LOAD_SPARE < LOAD_SATURATED && LOAD_CROWDED_IDLE < LOAD_IDLE_MIN);
+// Reading the log back (`wal::recovery`).
+
+/// What is read of a log file at once; the buffer grows beyond only for a longer frame.
+pub const RECOVERY_READ_BYTES: usize = 1024 * 1024;
+/// Frames that wait for a record before theirs; what makes it more has a gap that never fills.
+pub const RECOVERY_WAITING_FRAMES_MAX: usize = 64 * 1024;
+/// Most threads that read the log back.
+pub const RECOVERY_THREADS_MAX: usize = 256;
+/// Bytes that are read between two reports of progress.
+pub const RECOVERY_PROGRESS_BYTES: u64 = 16 * 1024 * 1024;

@@ -14,6 +14,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("engine", &["command", "limits"]),
     ("resp", &["command", "limits"]),
     ("config", &["engine", "limits"]),
+    ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
     ("security", &["config"]),
     ("worker", &["security", "config", "engine", "resp", "command", "metrics", "clock", "limits"]),
     (
@@ -31,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "clock", "limits",
         ],
     ),
-    ("cli", &["node", "config", "clock", "limits"]),
+    ("cli", &["node", "wal", "config", "clock", "limits"]),
     ("main", &["cli"]),
 ];
 

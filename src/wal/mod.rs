@@ -1,0 +1,3 @@
+//! The write-ahead log on this node: its files, and what a restart reads from them.
+
+pub mod recovery;
