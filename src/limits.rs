@@ -291,8 +291,10 @@ const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
 const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
 // The log's thread.
 
-/// Threads that bring data back from disk, at most.
-pub const RECOVERY_THREADS_MAX: usize = 8;
+/// Time between two lines about a recovery that goes on.
+pub const RECOVERY_TOLD_MS: u64 = 1000;
+/// Damaged places that are named when a node refuses to start.
+pub const RECOVERY_DAMAGES_TOLD_MAX: usize = 4;
 
 /// Time between two rounds while there is something to write.
 pub const WAL_TICK_MS: u64 = 5;
@@ -306,3 +308,13 @@ pub const WAL_PIECES_KEPT_MAX: usize = 512;
 pub const GATE_WAITS_KEPT_MAX: usize = 1024;
 
 const _: () = assert!(WAL_TICK_MS < WAL_IDLE_MS && WAL_IDLE_MS < WAL_RETRY_MS);
+// Reading the log back (`wal::recovery`).
+
+/// What is read of a log file at once; the buffer grows beyond only for a longer frame.
+pub const RECOVERY_READ_BYTES: usize = 1024 * 1024;
+/// Frames that wait for a record before theirs; what makes it more has a gap that never fills.
+pub const RECOVERY_WAITING_FRAMES_MAX: usize = 64 * 1024;
+/// Most threads that read the log back.
+pub const RECOVERY_THREADS_MAX: usize = 256;
+/// Bytes that are read between two reports of progress.
+pub const RECOVERY_PROGRESS_BYTES: u64 = 16 * 1024 * 1024;

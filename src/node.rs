@@ -12,8 +12,8 @@ use crate::http::{self, HttpServer, HttpState};
 use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
 use crate::security;
-use crate::wal::log::Log;
 use crate::server::{Identity, Server};
+use crate::wal::log::Log;
 use crate::worker::{
     self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
     WorkerOptions,
@@ -23,12 +23,12 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use storage::{Running, Storage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use storage::{Running, Storage};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 

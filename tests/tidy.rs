@@ -14,6 +14,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("engine", &["command", "limits"]),
     ("resp", &["command", "limits"]),
     ("config", &["engine", "limits"]),
+    ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
     ("security", &["config"]),
     ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
     (

@@ -1,5 +1,5 @@
-//! The log on disk: files, segments, and the lane that fills them. Knows what a frame is, not what
-//! its records mean; knows neither connections nor commands.
+//! The log on disk: files, segments, the lane that fills them, and what a restart reads from them.
+//! Knows what a frame is, not what its records mean; knows neither connections nor commands.
 //!
 //! The folder holds segments, `00000000000000000042.wal`, and spares, `….spare`. A spare becomes a
 //! segment by its header: written, synced, then renamed. So a segment has its header from the
@@ -9,4 +9,5 @@
 pub mod files;
 pub mod lane;
 pub mod log;
+pub mod recovery;
 pub mod segment;

@@ -161,7 +161,14 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
             out: Output::new(),
             tools: Tools::default(),
         });
-        let worker = Rc::new(Worker { index, shared, sessions, desk, quiet: Quiet::default(), gate: Gate::default() });
+        let worker = Rc::new(Worker {
+            index,
+            shared,
+            sessions,
+            desk,
+            quiet: Quiet::default(),
+            gate: Gate::default(),
+        });
         worker.metrics().beat(clock::monotonic_nanos());
         let inbox = worker.shared.inboxes.open(index);
         tokio::task::spawn_local(handover::receive(worker.clone(), inbox));
