@@ -6,7 +6,8 @@ use crate::wal::recovery::inspect::inspect;
 use crate::wal::recovery::repair::{Action, Repair, repair};
 use crate::wal::recovery::{Outcome, RecoveryError, verify};
 use clap::{Args, Subcommand};
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ pub(super) enum Options {
     },
     /// Check log and snapshots: what would a start find? Changes nothing; exit code 1 on damage.
     Verify(Verify),
-    /// Cut a torn end off and move damaged files aside. Stop the node first; nothing is deleted.
+    /// Cut a torn end off and move damaged files aside. Stop the node first; no frame is deleted without --force.
     Repair(RepairOptions),
 }
 
@@ -64,6 +65,11 @@ pub(super) fn run(options: Options) -> ExitCode {
     })
 }
 
+/// Prints a line; whoever has heard enough and closed the pipe is no error.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
     let dir = options.data_dir.join("wal");
     if !dir.is_dir() {
@@ -72,7 +78,7 @@ fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
     }
     let outcome = verify(&dir)?;
     if options.json {
-        println!("{}", json(&outcome))
+        tell(format_args!("{}", json(&outcome)))
     } else {
         say(&outcome)
     }
@@ -81,20 +87,30 @@ fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
 
 fn say(outcome: &Outcome) {
     let (files, snapshots) = (outcome.segments.len(), outcome.snapshots.len());
-    println!("{files} files of the log, {snapshots} snapshots, {} groups", outcome.groups.len());
-    println!("{} records to apply, {} covered", outcome.applied, outcome.skipped);
+    tell(format_args!(
+        "{files} files of the log, {snapshots} snapshots, {} groups",
+        outcome.groups.len()
+    ));
+    tell(format_args!("{} records to apply, {} covered", outcome.applied, outcome.skipped));
     if let Some(cut) = &outcome.cut {
         let (path, at) = (cut.path.display(), cut.offset);
-        println!("torn end: {path} at {at}, {} bytes, {} frames", cut.bytes, cut.frames);
+        tell(format_args!("torn end: {path} at {at}, {} bytes, {} frames", cut.bytes, cut.frames));
     }
     for damage in &outcome.damages {
-        println!("DAMAGE: {} at {}", damage.path.display(), damage.offset);
+        tell(format_args!("DAMAGE: {} at {}", damage.path.display(), damage.offset));
     }
     for corrupt in &outcome.corrupt {
         let (group, why) = (corrupt.group.number(), corrupt.why.name());
-        println!("group {group}: {why}, {} at {}", corrupt.path.display(), corrupt.offset);
+        tell(format_args!(
+            "group {group}: {why}, {} at {}",
+            corrupt.path.display(),
+            corrupt.offset
+        ));
     }
-    println!("{}", if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --dry-run" });
+    tell(format_args!(
+        "{}",
+        if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --dry-run" }
+    ));
 }
 
 fn json(outcome: &Outcome) -> serde_json::Value {
@@ -136,17 +152,21 @@ fn mend(options: &RepairOptions) -> Result<ExitCode, RecoveryError> {
     for action in &done {
         match action {
             Action::Cut(cut) => {
-                println!("{word}cut {} at {}", cut.path.display(), cut.offset);
+                tell(format_args!("{word}cut {} at {}", cut.path.display(), cut.offset));
             }
-            Action::Remove(path) => println!("{word}remove {}, never begun", path.display()),
+            Action::Remove(path) => {
+                tell(format_args!("{word}remove {}, never begun", path.display()))
+            }
             Action::Aside { from, to } => {
-                println!("{word}move {} to {}", from.display(), to.display());
+                tell(format_args!("{word}move {} to {}", from.display(), to.display()));
             }
-            Action::Salvage(path) => println!("{word}write what is left to {}", path.display()),
+            Action::Salvage(path) => {
+                tell(format_args!("{word}write what is left to {}", path.display()))
+            }
         }
     }
     if done.is_empty() {
-        println!("nothing to repair");
+        tell(format_args!("nothing to repair"));
     }
     Ok(ExitCode::SUCCESS)
 }
