@@ -120,8 +120,13 @@ proptest! {
     #![proptest_config(config(96))]
 
     #[test]
-    fn the_log_gives_the_same_items(steps in steps(16, 300), shards in 0u32..3, often in 1usize..50) {
-        let mut logged = Logged::new(&EngineOptions { shards: 1 << (2 * shards), ..EngineOptions::default() });
+    fn the_log_gives_the_same_items(
+        steps in steps(16, 300),
+        shards in 0u32..3,
+        often in 1usize..50,
+    ) {
+        let options = EngineOptions { shards: 1 << (2 * shards), ..EngineOptions::default() };
+        let mut logged = Logged::new(&options);
         for (i, step) in steps.iter().enumerate() {
             logged.step(step);
             if i % often == 0 {

@@ -21,7 +21,8 @@ pub(super) enum Options {
     },
     /// Check log and snapshots: what would a start find? Changes nothing; exit code 1 on damage.
     Verify(Verify),
-    /// Cut a torn end off and move damaged files aside. Stop the node first; no frame is deleted without --force.
+    /// Cut a torn end off and move damaged files aside. Stop the node first; no whole frame is
+    /// deleted without --force.
     Repair(RepairOptions),
 }
 
