@@ -13,4 +13,5 @@ pub mod node;
 pub mod resp;
 pub mod security;
 pub mod server;
+pub mod wal;
 pub mod worker;

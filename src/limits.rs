@@ -256,3 +256,65 @@ pub const LOAD_HOLD_MAX: u32 = 600;
 pub const NEWCOMERS_MAX: usize = 1024;
 
 const _: () = assert!(LOAD_SPARE < LOAD_SATURATED && LOAD_CROWDED_IDLE < LOAD_IDLE_MIN);
+// The log as it grows in the engine.
+
+/// A frame of the log ends with the command that makes it this long.
+pub const LOG_FRAME_BYTES: usize = 64 * 1024;
+/// Time between two records of what has expired in a group.
+pub const LOG_EXPIRED_MS: u64 = 1000;
+/// Memory that a shard keeps for what it will record next.
+pub const LOG_PIECE_KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Changes behind a walk that wait for its next step; with more it begins again.
+pub const WALK_FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+// Any record fits a frame of its own.
+const _: () =
+    assert!(VALUE_BYTES_MAX_RELAXED + 2 * KEY_BYTES_MAX <= cluster::record::frame::BODY_BYTES_MAX);
+const _: () = assert!(LOG_FRAME_BYTES <= LOG_PIECE_KEPT_BYTES_MAX);
+// Room `wal`.
+
+/// Unit of writing: what a disk writes whole, and what direct writes are aligned to.
+pub const WAL_BLOCK_BYTES: usize = 4096;
+/// Bytes a lane gathers before it writes them out unasked.
+pub const WAL_LANE_BUFFER_BYTES: usize = 1024 * 1024;
+/// Smallest and largest `wal.segment_bytes`.
+pub const WAL_SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+/// See [`WAL_SEGMENT_BYTES_MIN`].
+pub const WAL_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// Smallest `wal.buffer_bytes`.
+pub const WAL_BUFFER_BYTES_MIN: u64 = 1024 * 1024;
+/// Retired segments kept to be used again; further ones are removed.
+pub const WAL_SPARE_SEGMENTS_MAX: usize = 2;
+
+const _: () = assert!(WAL_LANE_BUFFER_BYTES.is_multiple_of(WAL_BLOCK_BYTES));
+const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
+// The log's thread.
+
+/// Time between two lines about a recovery that goes on.
+pub const RECOVERY_TOLD_MS: u64 = 1000;
+/// Damaged places that are named when a node refuses to start.
+pub const RECOVERY_DAMAGES_TOLD_MAX: usize = 4;
+
+/// Time between two rounds while there is something to write.
+pub const WAL_TICK_MS: u64 = 5;
+/// The same while there is nothing.
+pub const WAL_IDLE_MS: u64 = 50;
+/// Time between two tries to write to a disk that failed.
+pub const WAL_RETRY_MS: u64 = 1000;
+/// Empty pieces of the log that are kept for use.
+pub const WAL_PIECES_KEPT_MAX: usize = 512;
+/// Places in the list of those who wait for the disk, above which it is not kept.
+pub const GATE_WAITS_KEPT_MAX: usize = 1024;
+
+const _: () = assert!(WAL_TICK_MS < WAL_IDLE_MS && WAL_IDLE_MS < WAL_RETRY_MS);
+// Reading the log back (`wal::recovery`).
+
+/// What is read of a log file at once; the buffer grows beyond only for a longer frame.
+pub const RECOVERY_READ_BYTES: usize = 1024 * 1024;
+/// Frames that wait for a record before theirs; what makes it more has a gap that never fills.
+pub const RECOVERY_WAITING_FRAMES_MAX: usize = 64 * 1024;
+/// Most threads that read the log back.
+pub const RECOVERY_THREADS_MAX: usize = 256;
+/// Bytes that are read between two reports of progress.
+pub const RECOVERY_PROGRESS_BYTES: u64 = 16 * 1024 * 1024;

@@ -2,16 +2,18 @@
 //! all of them.
 
 mod memory;
+mod storage;
 
 use crate::clock;
 use crate::command::spec;
-use crate::config::Config;
+use crate::config::{Config, WalPolicy};
 use crate::engine::{self, Engine, EngineOptions};
 use crate::http::{self, HttpServer, HttpState};
 use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
 use crate::security;
 use crate::server::{Identity, Server};
+use crate::wal::log::Log;
 use crate::worker::{
     self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
     WorkerOptions,
@@ -20,12 +22,13 @@ use memory::Preparer;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use storage::{Running, Storage};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -49,6 +52,10 @@ pub enum NodeError {
     },
     /// A worker ended by itself.
     Worker(usize),
+    /// The log could not be written to its end.
+    Log,
+    /// The folder of the data cannot be used, for this reason.
+    Data(PathBuf, String),
 }
 
 impl fmt::Display for NodeError {
@@ -62,6 +69,10 @@ impl fmt::Display for NodeError {
                 "memory.max_memory is {bytes} bytes, but {shards} shards need {least} at least: \
                  allow more, or set memory.shards to fewer"
             ),
+            NodeError::Log => f.write_str("the log could not be written to its end"),
+            NodeError::Data(folder, reason) => {
+                write!(f, "cannot use data.dir {}: {reason}", folder.display())
+            }
             NodeError::Worker(index) => write!(f, "worker {index} ended by itself"),
         }
     }
@@ -96,6 +107,8 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
         [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
     };
     let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
+    let storage = Storage::open(&config)?;
+    shared.notice.set_loading(storage.is_some());
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address, file);
     let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
@@ -113,6 +126,11 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let numbers = numbers.into_iter().map(|(_, number)| number).collect();
     let meter = config.server.elastic.then(|| DemandMeter::new(numbers));
     announce(&config, address, http.as_ref(), workers);
+    let log = match &storage {
+        Some(storage) => storage.start(&config, &shared, ender(&server))?,
+        None => None,
+    };
+    shared.notice.set_loading(false);
     ready.store(true, Ordering::Release);
 
     let lost = runtime.block_on(watch_over(signals, &shared, &mut ending, &threads, meter));
@@ -122,13 +140,21 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     if let Some(http) = http {
         http.stop();
     }
+    let kept = log.is_none_or(Running::stop);
     match lost.or(crashed) {
         Some(index) => Err(NodeError::Worker(index)),
+        None if !kept => Err(NodeError::Log),
         None => {
             tracing::info!("stopped");
             Ok(())
         }
     }
+}
+
+/// What ends the node.
+fn ender(server: &Arc<Server>) -> impl Fn() + Send + Sync + use<> {
+    let server = server.clone();
+    move || server.end()
 }
 
 /// One listener for each worker, all on one address.
@@ -172,8 +198,15 @@ fn share(config: &Config, workers: usize) -> Shared {
         name: |index| row(index).map_or("", |spec| spec.name),
         family: |index| row(index).map_or("", |spec| spec.family.name()),
     };
+    let engine = Arc::new(engine);
+    if !config.data.dir.as_os_str().is_empty() {
+        engine.open_log();
+    }
+    let log = (config.wal.policy != WalPolicy::None)
+        .then(|| Arc::new(Log::new(engine.clone(), config.wal.clone())));
     Shared {
-        engine: Arc::new(engine),
+        engine,
+        log,
         metrics: Arc::new(Metrics::new(workers, commands)),
         clients: Arc::new(Clients::new(workers)),
         notice: Notice::new(Settings::of(config)),

@@ -175,6 +175,34 @@ fn a_mistake_is_told_with_its_line_and_what_was_expected() {
 }
 
 #[test]
+fn a_log_needs_a_place_and_a_pace() {
+    use crabcache::config::{OnError, WalPolicy};
+    for policy in ["async", "sync"] {
+        assert_eq!(
+            mistake(&format!("[wal]\npolicy = \"{policy}\"\n")),
+            "wal.policy other than \"none\" needs data.dir, a directory for the log"
+        );
+    }
+    let told = load("wal.interval = \"0s\"", &[], &[]).expect_err("a mistake");
+    assert!(told.starts_with("wal.interval is 0s, expected a longer time"), "{told}");
+    let told = mistake("data.dir = \"a\\nb\"\n");
+    assert!(told.ends_with("expected a path such as \"/var/lib/crabcache\""), "{told}");
+    let told = mistake("wal.segment_bytes = \"4kb\"\n");
+    assert!(told.contains("expected a size from 1MiB to 4GiB"), "{told}");
+    // The place may come from elsewhere than the policy.
+    let env = [("CRABCACHE_DATA__DIR", "/var/lib/crab cache")];
+    let toml = "[wal]\npolicy = \"sync\"\non_error = \"stop\"\nsnapshot_rate = 0\n";
+    let config = load(toml, &env, &["wal.interval=20ms"]).expect("a configuration");
+    assert_eq!(config.data.dir, Path::new("/var/lib/crab cache"));
+    assert_eq!((config.wal.policy, config.wal.on_error), (WalPolicy::Sync, OnError::Stop));
+    assert_eq!(config.wal.interval, Duration::from_millis(20));
+    assert_eq!(config.wal.snapshot_rate, 0);
+    let shown = crabcache::config::redis::get(&config, &[b"append*", b"dir"]);
+    let shown: Vec<&str> = shown.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!(shown, ["always", "yes", "/var/lib/crab cache"]);
+}
+
+#[test]
 fn mistakes_elsewhere_name_their_place() {
     let env = [("CRABCACHE_SERVER__PROT", "1")];
     assert_eq!(

@@ -14,24 +14,29 @@ const DOORS: &[(&str, &[&str])] = &[
     ("engine", &["command", "limits"]),
     ("resp", &["command", "limits"]),
     ("config", &["engine", "limits"]),
+    ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
     ("security", &["config"]),
-    ("worker", &["security", "config", "engine", "resp", "command", "metrics", "clock", "limits"]),
+    ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
+    (
+        "worker",
+        &["wal", "security", "config", "engine", "resp", "command", "metrics", "clock", "limits"],
+    ),
     (
         "server",
         &[
-            "worker", "security", "config", "engine", "resp", "command", "metrics", "clock",
+            "worker", "wal", "security", "config", "engine", "resp", "command", "metrics", "clock",
             "limits",
         ],
     ),
-    ("http", &["engine", "metrics", "limits"]),
+    ("http", &["wal", "engine", "metrics", "limits"]),
     (
         "node",
         &[
-            "http", "server", "worker", "security", "config", "engine", "command", "metrics",
-            "clock", "limits",
+            "http", "server", "worker", "wal", "security", "config", "engine", "command",
+            "metrics", "clock", "limits",
         ],
     ),
-    ("cli", &["node", "config", "clock", "limits"]),
+    ("cli", &["node", "wal", "config", "clock", "limits"]),
     ("main", &["cli"]),
 ];
 

@@ -4,6 +4,7 @@
 pub mod bench;
 mod healthcheck;
 mod logging;
+mod wal;
 
 use crate::config::{Config, ConfigError};
 use crate::node;
@@ -32,6 +33,9 @@ enum Command {
     Bench(Box<bench::Options>),
     /// Ask a node on this machine whether it is well; the exit code says.
     Healthcheck(healthcheck::Options),
+    /// Look at the log of a node that is not running, check it, repair it.
+    #[command(subcommand)]
+    Wal(wal::Options),
 }
 
 /// Where settings come from, the last word counting: defaults, file, environment
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
             with_config(&options.settings, |config| healthcheck::run(&config, options.ready))
         }
         Command::Bench(options) => bench::run(*options),
+        Command::Wal(options) => wal::run(options),
     }
 }
 

@@ -84,6 +84,49 @@ impl<'a> Effect<'a> {
         }
     }
 
+    /// Bytes that [`Effect::encode`] appends.
+    #[inline]
+    pub fn encoded_bytes(&self) -> usize {
+        match *self {
+            Effect::Set { key, value, deadline } => {
+                1 + sized(key) + sized(value) + if deadline.is_some() { 8 } else { 0 }
+            }
+            Effect::Delete { key } => 1 + sized(key),
+            Effect::Deadline { key, deadline } => {
+                1 + sized(key) + if deadline.is_some() { 8 } else { 0 }
+            }
+            Effect::ExpireUpTo { .. } => 9,
+            Effect::Flush => 1,
+        }
+    }
+
+    /// As [`Effect::encode`] but for the bytes of the value, which stand elsewhere; returns the
+    /// place in `out` where they belong.
+    pub fn encode_around(&self, out: &mut Vec<u8>) -> usize {
+        let Effect::Set { key, value, deadline } = *self else {
+            self.encode(out);
+            return out.len();
+        };
+        out.push(if deadline.is_some() { SET_UNTIL } else { SET });
+        put_bytes(out, key);
+        put_len(out, value.len());
+        let at = out.len();
+        if let Some(Time(t)) = deadline {
+            out.extend_from_slice(&t.to_le_bytes());
+        }
+        at
+    }
+
+    /// The key it speaks of, if it is not about all of the group.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Effect::Set { key, .. } | Effect::Delete { key } | Effect::Deadline { key, .. } => {
+                Some(key)
+            }
+            Effect::ExpireUpTo { .. } | Effect::Flush => None,
+        }
+    }
+
     /// Reads one effect from the front of `bytes`, which then begin behind it.
     ///
     /// # Errors
@@ -113,14 +156,26 @@ impl<'a> Effect<'a> {
     }
 }
 
+#[inline]
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let mut n = bytes.len();
+    put_len(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+#[inline]
+fn put_len(out: &mut Vec<u8>, mut n: usize) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
     }
     out.push(n as u8);
-    out.extend_from_slice(bytes);
+}
+
+/// Bytes that [`put_bytes`] appends.
+#[inline]
+fn sized(bytes: &[u8]) -> usize {
+    let bits = usize::BITS - (bytes.len() | 1).leading_zeros();
+    bits.div_ceil(7) as usize + bytes.len()
 }
 
 fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EffectError> {
@@ -162,6 +217,16 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         effects.iter().for_each(|e| e.encode(&mut bytes));
+        assert_eq!(bytes.len(), effects.iter().map(Effect::encoded_bytes).sum::<usize>());
+        for e in &effects {
+            let (mut whole, mut around) = (Vec::new(), Vec::new());
+            e.encode(&mut whole);
+            let at = e.encode_around(&mut around);
+            if let Effect::Set { value, .. } = e {
+                around.splice(at..at, value.iter().copied());
+            }
+            assert_eq!(around, whole);
+        }
         let mut rest = bytes.as_slice();
         for e in &effects {
             assert_eq!(Effect::decode(&mut rest).as_ref(), Ok(e));

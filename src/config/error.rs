@@ -51,6 +51,11 @@ pub enum ConfigError {
         /// What was expected.
         expected: String,
     },
+    /// Settings that are right each by itself do not go together.
+    Together {
+        /// Which, and what would.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -79,6 +84,7 @@ impl fmt::Display for ConfigError {
             ConfigError::BadValue { place, key, value, expected } => {
                 write!(f, "{place}: {key} is {value}, expected {expected}")
             }
+            ConfigError::Together { reason } => f.write_str(reason),
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use super::Config;
 use super::value::{
-    Address, Expected, Flag, Kind, Number, Raw, Secrets, Setting, Size, Time, Word,
+    Address, Expected, Flag, Folder, Kind, Number, Raw, Secrets, Setting, Size, Time, Word,
 };
 use crate::limits;
+use std::ops::RangeInclusive;
 
 /// When a change of a key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ macro_rules! key {
 
 const KIB: u64 = 1024;
 const GIB: u64 = 1 << 30;
+const SEGMENT_BYTES: RangeInclusive<u64> =
+    limits::WAL_SEGMENT_BYTES_MIN..=limits::WAL_SEGMENT_BYTES_MAX;
 
 /// All keys, in the order in which `config/crabcache.toml` documents them.
 pub static KEYS: &[Key] = &[
@@ -126,6 +129,15 @@ pub static KEYS: &[Key] = &[
     key!(memory.max_items, Live, Number, 0..=u64::MAX),
     key!(memory.policy, Live, Word, ()),
     key!(memory.shards, AtStart, Number, 0..=limits::SHARDS_MAX as u64),
+    key!(data.dir, AtStart, Folder, ()),
+    key!(wal.policy, AtStart, Word, ()),
+    key!(wal.interval, AtStart, Time, ()),
+    key!(wal.on_error, AtStart, Word, ()),
+    key!(wal.segment_bytes, AtStart, Size, SEGMENT_BYTES),
+    key!(wal.buffer_bytes, AtStart, Size, limits::WAL_BUFFER_BYTES_MIN..=64 * GIB),
+    key!(wal.wal_ttl, AtStart, Time, ()),
+    key!(wal.snapshot_ttl, AtStart, Time, ()),
+    key!(wal.snapshot_rate, AtStart, Size, 0..=u64::MAX),
     key!(log.level, AtStart, Word, ()),
     key!(log.format, AtStart, Word, ()),
     key!(slowlog.threshold, Live, Time, ()),

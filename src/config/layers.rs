@@ -26,6 +26,7 @@ pub(super) fn load(
     for set in sets {
         read_set(&mut config, set)?;
     }
+    config.wal.check(&config.data)?;
     Ok(config)
 }
 

@@ -9,12 +9,14 @@ pub mod redis;
 mod rewrite;
 mod secret;
 mod value;
+mod wal;
 
 pub use error::{ConfigError, Place};
 pub use keys::{Effective, KEYS, Key};
 pub use rewrite::rewrite;
 pub use secret::Secret;
 pub use value::{Setting, format_duration, format_size, parse_duration, parse_size};
+pub use wal::{Data, OnError, Wal, WalPolicy};
 
 use crate::engine::Policy;
 use crate::limits;
@@ -33,6 +35,10 @@ pub struct Config {
     pub http: Http,
     /// Section `memory`: how much is kept, and what goes first.
     pub memory: Memory,
+    /// Section `data`: where what outlives the node is kept.
+    pub data: Data,
+    /// Section `wal`: the write-ahead log and the snapshots.
+    pub wal: Wal,
     /// Section `log`.
     pub log: Log,
     /// Section `slowlog`.
@@ -46,7 +52,8 @@ impl Config {
     /// `sets` (`section.key=value`); the last word counts.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place and what was expected there.
+    /// The first thing that is wrong, with its place and what was expected there; then what does
+    /// not go together.
     pub fn load(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,

@@ -2,7 +2,7 @@
 //! for although it is fixed here. Knows names and forms; the values are `keys`' business.
 
 use super::value::{Raw, parse_size};
-use super::{Config, Effective, KEYS, Key, Level};
+use super::{Config, Effective, KEYS, Key, Level, WalPolicy};
 use crate::engine::{Policy, glob_match};
 
 /// What a name of Redis's means here.
@@ -55,13 +55,13 @@ static NAMES: &[(&str, Meaning)] = &[
     ("slowlog-max-len", Ours("slowlog.max_len", Form::Plain)),
     ("activedefrag", Fixed("no")),
     ("active-expire-effort", Fixed("1")),
-    ("appendfsync", Fixed("no")),
-    ("appendonly", Fixed("no")),
+    ("appendfsync", Derived(|config| append_fsync(config.wal.policy).into())),
+    ("appendonly", Derived(append_only)),
     ("cluster-enabled", Fixed("no")),
     ("daemonize", Fixed("no")),
     ("databases", Fixed("1")),
     ("dbfilename", Fixed("")),
-    ("dir", Fixed("")),
+    ("dir", Derived(|config| config.data.dir.display().to_string())),
     ("hz", Fixed("10")),
     ("latency-monitor-threshold", Fixed("0")),
     ("lazyfree-lazy-eviction", Fixed("no")),
@@ -244,6 +244,18 @@ fn integer(text: &str) -> Result<i64, String> {
 
 fn output_limits(config: &Config) -> String {
     format!("normal {} 0 0 slave 0 0 0 pubsub 0 0 0", config.server.output_limit)
+}
+
+fn append_only(config: &Config) -> String {
+    if config.wal.policy == WalPolicy::None { "no" } else { "yes" }.into()
+}
+
+fn append_fsync(policy: WalPolicy) -> &'static str {
+    match policy {
+        WalPolicy::None => "no",
+        WalPolicy::Async => "everysec",
+        WalPolicy::Sync => "always",
+    }
 }
 
 fn log_level(level: Level) -> &'static str {

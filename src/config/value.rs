@@ -5,6 +5,7 @@ use super::{Format, Level, MaxMemory, Secret, Validation};
 use crate::engine::Policy;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A value as it was written.
@@ -115,6 +116,8 @@ pub(super) struct Flag;
 pub(super) struct Word;
 /// An IP address.
 pub(super) struct Address;
+/// A path.
+pub(super) struct Folder;
 /// Texts that are never shown.
 pub(super) struct Secrets;
 
@@ -315,6 +318,22 @@ impl Kind<IpAddr> for Address {
 
     fn show(value: &IpAddr) -> Setting {
         Setting::Text(value.to_string())
+    }
+}
+
+impl Kind<PathBuf> for Folder {
+    type Bound = ();
+
+    /// What would not stand between quotes as it is, is refused: nobody names folders so.
+    fn read(raw: &Raw, (): ()) -> Result<PathBuf, Expected> {
+        raw.text()
+            .filter(|text| !text.chars().any(|c| c.is_control() || matches!(c, '"' | '\\')))
+            .map(PathBuf::from)
+            .ok_or_else(|| "a path such as \"/var/lib/crabcache\"".into())
+    }
+
+    fn show(value: &PathBuf) -> Setting {
+        Setting::Text(value.display().to_string())
     }
 }
 

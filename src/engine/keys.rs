@@ -9,7 +9,7 @@
 mod lcs;
 
 use super::execute::{Access, Held, Target, write_done, write_value};
-use super::{Engine, Full, Key, ShardGuard};
+use super::{Engine, Full, Key, ShardGuard, log};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, KeysOp, Time};
 
@@ -79,7 +79,8 @@ impl<'e, 'k> Locked<'e, 'k> {
             wanted[engine.shard_of(key)] = true;
         }
         let lock = |(shard, &wanted): (usize, &bool)| wanted.then(|| engine.lock(shard));
-        let guards = wanted.iter().enumerate().map(lock).collect();
+        let mut guards: Vec<_> = wanted.iter().enumerate().map(lock).collect();
+        log::set_aside(guards.iter_mut().flatten(), when.now);
         Locked { engine, guards, keys, when }
     }
 
@@ -99,6 +100,12 @@ impl<'e, 'k> Locked<'e, 'k> {
     /// For how many of the keys, in order, `test` holds.
     fn count(&mut self, mut test: impl FnMut(Target<'_>) -> bool) -> i64 {
         (0..self.len()).map(|i| i64::from(test(self.at(i)))).sum()
+    }
+}
+
+impl Drop for Locked<'_, '_> {
+    fn drop(&mut self) {
+        log::join_aside(self.guards.iter_mut().flatten());
     }
 }
 

@@ -1,27 +1,37 @@
 //! The keyspace of one node: shards behind locks, executed directly by whoever has a command.
 //! Pure: time and chance are arguments; knows no socket, file, clock or protocol.
 
+mod apply;
 mod budget;
 mod execute;
 mod extents;
 mod glob;
+mod journal;
 mod key;
 mod keys;
+mod log;
 mod policy;
 mod space;
 mod store;
+mod walks;
 
+pub use apply::ApplyError;
 pub use execute::Access;
 pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::{HashSeed, Key};
+pub use log::LogPiece;
 pub use policy::Policy;
 pub use store::{Full, Item, ItemValue, Store, StoreStats};
+pub use walks::{WalkChunk, WalkStep};
 
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Stores, Time};
 use crate::limits;
+use cluster::record::Seq;
+use cluster::slot::Group;
 use extents::Extents;
+use log::LogShared;
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -95,6 +105,7 @@ pub struct Engine {
     dividing: Mutex<()>,
     arena: Arc<Arena>,
     extents: Arc<Extents>,
+    log: Arc<LogShared>,
 }
 
 /// A shard on cache lines of its own, lock and hot counters together.
@@ -127,6 +138,7 @@ impl Engine {
             dividing: Mutex::new(()),
             arena,
             extents,
+            log: Arc::new(LogShared::new(options.shards)),
         };
         engine.set_limits(options.max_memory, options.max_items);
         engine
@@ -142,6 +154,12 @@ impl Engine {
     #[inline]
     pub fn shard_of(&self, key: &Key<'_>) -> usize {
         usize::from(key.group().number()) & (self.shards.len() - 1)
+    }
+
+    /// Which shard keeps the group.
+    #[inline]
+    fn shard_of_group(&self, group: Group) -> usize {
+        usize::from(group.number()) & (self.shards.len() - 1)
     }
 
     /// How many shards there are.
@@ -400,7 +418,16 @@ impl Shard {
         access: Access,
         out: &mut W,
     ) {
+        if let Some(journal) = self.store.journal() {
+            journal.begin(now);
+        }
         execute::execute(&mut self.store, key, op, now, access, out);
+    }
+
+    /// The newest record of a group of this shard; 0 without a log.
+    #[inline]
+    pub fn log_seq(&mut self, group: Group) -> Seq {
+        self.store.journal().map_or(Seq(0), |journal| journal.position(group).1)
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

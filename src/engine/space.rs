@@ -2,7 +2,7 @@
 //! one step only, so other commands come in between.
 
 use super::execute::STRING;
-use super::{Engine, glob_match};
+use super::{Engine, glob_match, log};
 use crate::command::reply::ReplyWriter;
 use crate::command::{ScanOp, SpaceOp, Time};
 use crate::limits::WALK_ITEMS_PER_LOCK;
@@ -16,7 +16,7 @@ pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &SpaceOp<'_>, now: Ti
         SpaceOp::Scan(ref op) => scan(engine, op, now, out),
         SpaceOp::RandomKey { chance } => random_key(engine, chance, now, out),
         SpaceOp::Flush => {
-            flush(engine);
+            flush(engine, now);
             out.simple("OK");
         }
     }
@@ -28,11 +28,11 @@ fn len(engine: &Engine) -> u64 {
 }
 
 /// Empties all shards at once: all are locked before the first is emptied.
-fn flush(engine: &Engine) {
-    let guards: Vec<_> = (0..engine.shard_count()).map(|shard| engine.lock(shard)).collect();
-    for mut guard in guards {
-        guard.store().clear();
-    }
+fn flush(engine: &Engine, now: Time) {
+    let mut guards: Vec<_> = (0..engine.shard_count()).map(|shard| engine.lock(shard)).collect();
+    log::set_aside(guards.iter_mut(), now);
+    guards.iter_mut().for_each(|guard| guard.store().clear());
+    log::join_aside(guards.iter_mut());
 }
 
 /// KEYS: every key that is there all the while, each at most once.

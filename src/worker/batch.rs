@@ -11,6 +11,8 @@ use crate::clock;
 use crate::command::{Arg, Args, Time};
 use crate::limits;
 use crate::resp::{Output, ProtocolError, Step};
+use cluster::record::Seq;
+use cluster::slot::Group;
 use std::time::Duration;
 
 /// Memory that every batch of a worker uses again.
@@ -20,6 +22,8 @@ pub(super) struct Tools {
     frames: Vec<Frame>,
     plans: Vec<Plan<'static>>,
     tally: Tally,
+    /// Records that the answers depend on and that are not on disk yet.
+    pub(super) waits: Vec<(Group, Seq)>,
 }
 
 /// Where a command stands.
@@ -177,11 +181,12 @@ fn run_batch(
     began: u64,
 ) -> Done {
     let now = clock::at(began);
-    let Tools { args, frames, plans, tally } = tools;
+    let Tools { args, frames, plans, tally, waits } = tools;
+    let gate = worker.shared.log.as_deref().filter(|log| log.is_gating());
     let mut planned: Vec<Plan<'_>> = std::mem::take(plans);
     make_plans(worker, peer, buffer, args, frames, now, &mut planned);
     let answer = Answer::new(out, peer.session.version, worker.metrics());
-    let mut batch = Batch { worker, answer, now, tally, began };
+    let mut batch = Batch { worker, answer, now, tally, began, waits, gate };
     let (executed, stop) = if peer.careful {
         careful::execute(&mut batch, peer, &planned, || Postponed::new(buffer, at, frames, args))
     } else {

@@ -12,6 +12,7 @@ use crate::command::reply::ReplyWriter;
 use crate::command::spec::{Flag, Spec};
 use crate::command::{Arg, Args};
 use crate::metrics::CommandIndex;
+use crate::wal::log::LogState;
 
 /// A command kept until a pause is over: its bytes cannot be decoded again, since a large value of
 /// it stands elsewhere.
@@ -61,6 +62,13 @@ pub(super) fn execute(
             batch.worker.metrics().rejected(Some(index));
             return (1, None);
         }
+        if let Some(refusal) = refused(batch, peer, spec, plan) {
+            batch.answer.error(&refusal);
+            batch.answer.take_failed();
+            let index = CommandIndex(spec.id.index() as u16);
+            batch.worker.metrics().rejected(Some(index));
+            return (1, None);
+        }
         if peer.word.is_paused() && waits(batch, spec, plan) {
             peer.postponed = postpone().map(Box::new);
             return (usize::from(peer.postponed.is_some()), Some(Stop::Paused));
@@ -100,6 +108,25 @@ fn answered(batch: &mut Batch<'_, '_>, peer: &mut Peer, plan: &Plan<'_>) -> Opti
 /// arguments is told so to anybody, as Redis does.
 fn may_come_first(spec: &Spec, plan: &Plan<'_>) -> bool {
     spec.flags.contains(Flag::NoAuth) || matches!(plan, Plan::Refused(_))
+}
+
+/// Why the node takes no such command now.
+fn refused(batch: &Batch<'_, '_>, peer: &Peer, spec: &Spec, plan: &Plan<'_>) -> Option<String> {
+    if matches!(plan, Plan::Refused(_)) {
+        return None;
+    }
+    if peer.word.is_loading() && !spec.flags.contains(Flag::Loading) {
+        return Some("LOADING CrabCache is loading the dataset in memory".into());
+    }
+    if peer.word.is_refusing() && spec.flags.contains(Flag::Write) {
+        let log = batch.worker.shared.log.as_ref()?;
+        if let LogState::Failing(reason) = log.state() {
+            return Some(format!(
+                "MISCONF Errors writing to the log: {reason}. Writes are refused until it works"
+            ));
+        }
+    }
+    None
 }
 
 /// Whether the pause that is on, if any, holds the command back.

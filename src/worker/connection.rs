@@ -4,6 +4,7 @@
 use super::batch::{Processed, Stop, process};
 use super::big::Big;
 use super::clients::{Client, Entry};
+use super::gate::Held;
 use super::handover;
 use super::peer::Peer;
 use super::send::Sender;
@@ -34,6 +35,8 @@ pub(super) struct Connection {
     ready: bool,
     /// A large value on its way.
     big: Option<Box<Big>>,
+    /// Answers that wait for the disk.
+    held: Option<Box<Held>>,
     place: Place,
     /// Its entry in the list of clients.
     entry: Entry,
@@ -87,6 +90,7 @@ impl Connection {
             rest: Vec::new(),
             ready: false,
             big: None,
+            held: None,
         }
     }
 
@@ -115,6 +119,11 @@ impl Connection {
         let worker = self.worker.clone();
         let mut desk = worker.desk.borrow_mut();
         for _ in 0..limits::TURN_READS_MAX {
+            if worker.shared.log.is_some()
+                && let Some(turn) = ready!(self.wait_for_log(&worker, cx))
+            {
+                return Poll::Ready(turn);
+            }
             if self.sender.is_behind() {
                 if self.sender.flush(&self.stream, &self.peer, &worker, cx).is_err() {
                     return Poll::Ready(Turn::Gone);
@@ -133,6 +142,10 @@ impl Connection {
                 Ok(stop) => stop,
                 Err(turn) => return Poll::Ready(turn),
             };
+            if !desk.tools.waits.is_empty() {
+                self.hold(&mut desk, stop, &worker);
+                continue;
+            }
             if self.sender.send(&self.stream, &mut desk.out, &self.peer, &worker).is_err() {
                 return Poll::Ready(Turn::Gone);
             }
@@ -147,6 +160,37 @@ impl Connection {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Keeps answers until the log has their records.
+    #[cold]
+    fn hold(&mut self, desk: &mut Desk, stop: Stop, worker: &Worker) {
+        self.sender.hold(&mut desk.out, &self.peer);
+        self.held = Some(Box::new(Held::new(&mut desk.tools.waits, stop)));
+        if let Some(log) = &worker.shared.log {
+            log.ring();
+        }
+    }
+
+    /// Waits until the answers that are held may go, and until the log takes more. Then executing
+    /// goes on as it had stopped.
+    fn wait_for_log(&mut self, worker: &Worker, cx: &Context<'_>) -> Poll<Option<Turn>> {
+        let Some(log) = &worker.shared.log else { return Poll::Ready(None) };
+        let Some(held) = &mut self.held else {
+            if log.is_full() {
+                worker.gate.wait(cx);
+                log.ring();
+                return Poll::Pending;
+            }
+            return Poll::Ready(None);
+        };
+        if !held.may_go(log) {
+            worker.gate.wait(cx);
+            return Poll::Pending;
+        }
+        let stop = held.stop;
+        self.held = None;
+        Poll::Ready(if stop == Stop::More { None } else { self.stopped(stop) })
     }
 
     /// Where it may move now: nothing of it is half-read or half-sent.

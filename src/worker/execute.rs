@@ -11,6 +11,9 @@ use crate::command::reply::ReplyWriter;
 use crate::command::{Args, Time};
 use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
+use crate::wal::log::Log;
+use cluster::record::Seq;
+use cluster::slot::Group;
 
 /// What a batch did, for the metrics.
 #[derive(Default)]
@@ -28,6 +31,10 @@ pub(super) struct Batch<'w, 'o> {
     pub(super) now: Time,
     pub(super) tally: &'o mut Tally,
     pub(super) began: u64,
+    /// Records that the answers depend on and that are not on disk yet.
+    pub(super) waits: &'o mut Vec<(Group, Seq)>,
+    /// The log, if answers wait for it.
+    pub(super) gate: Option<&'w Log>,
 }
 
 impl Batch<'_, '_> {
@@ -60,6 +67,9 @@ impl Batch<'_, '_> {
                     }
                 };
                 locked.execute(key, op, self.now, &mut self.answer);
+                if let Some(log) = self.gate {
+                    note(log, key.group(), locked.log_seq(key.group()), self.waits);
+                }
                 let index = CommandIndex(spec.id.index() as u16);
                 self.tally.count_key(index);
                 if self.answer.take_failed() {
@@ -94,7 +104,12 @@ impl Batch<'_, '_> {
                 if op.may_need_room() {
                     engine.make_room_for(*shard, key, op, self.now);
                 }
-                engine.lock(*shard).execute_as(key, op, self.now, access, &mut self.answer);
+                let mut locked = engine.lock(*shard);
+                locked.execute_as(key, op, self.now, access, &mut self.answer);
+                if let Some(log) = self.gate {
+                    note(log, key.group(), locked.log_seq(key.group()), self.waits);
+                }
+                drop(locked);
                 self.tally.runs.push((*shard, 1));
                 self.count(spec.id.index(), None);
                 None
@@ -103,6 +118,10 @@ impl Batch<'_, '_> {
                 let slow_since = is_slow(command).then(clock::monotonic_nanos);
                 let engine = &*self.worker.shared.engine;
                 engine.execute_as(command, self.now, access, &mut self.answer);
+                if let Some(log) = self.gate {
+                    // It may have looked at any group.
+                    engine.each_log_position(|group, seq| note(log, group, seq, self.waits));
+                }
                 self.count(spec.id.index(), slow_since);
                 None
             }
@@ -169,6 +188,14 @@ impl Batch<'_, '_> {
             slow::note(worker, session, now, nanos, plans, args);
         }
         tally.clear();
+    }
+}
+
+/// An answer depends on this record.
+#[inline]
+fn note(log: &Log, group: Group, seq: Seq, waits: &mut Vec<(Group, Seq)>) {
+    if !log.is_durable(group, seq) {
+        waits.push((group, seq));
     }
 }
 

@@ -9,6 +9,7 @@ mod clients;
 mod connection;
 mod demand;
 mod execute;
+mod gate;
 mod handover;
 mod load;
 mod notice;
@@ -37,7 +38,9 @@ use crate::engine::Engine;
 use crate::limits;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::resp::Output;
+use crate::wal::log::Log;
 use batch::Tools;
+use gate::Gate;
 use quiet::Quiet;
 use std::cell::RefCell;
 use std::io;
@@ -64,6 +67,8 @@ pub struct Shared {
     pub load: Load,
     /// Where they take connections from each other.
     pub inboxes: Inboxes,
+    /// The log on disk, if there is one.
+    pub log: Option<Arc<Log>>,
 }
 
 impl Shared {
@@ -117,6 +122,7 @@ struct Worker {
     sessions: Arc<dyn Sessions>,
     desk: RefCell<Desk>,
     quiet: Quiet,
+    gate: Gate,
 }
 
 /// Buffers that all connections of a worker use in turn: never held across an await.
@@ -155,10 +161,18 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
             out: Output::new(),
             tools: Tools::default(),
         });
-        let worker = Rc::new(Worker { index, shared, sessions, desk, quiet: Quiet::default() });
+        let worker = Rc::new(Worker {
+            index,
+            shared,
+            sessions,
+            desk,
+            quiet: Quiet::default(),
+            gate: Gate::default(),
+        });
         worker.metrics().beat(clock::monotonic_nanos());
         let inbox = worker.shared.inboxes.open(index);
         tokio::task::spawn_local(handover::receive(worker.clone(), inbox));
+        tokio::task::spawn_local(gate::keep(worker.clone()));
         tokio::task::spawn_local(upkeep::upkeep(worker.clone()));
         tokio::task::spawn_local(sweep::sweep(worker.clone()));
         tokio::select! {

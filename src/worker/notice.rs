@@ -83,10 +83,13 @@ pub struct Notice {
     resumed: Notify,
 }
 
-/// Lowest bits of the word: something is paused, the node is ending. Above them a count of changes.
+/// Lowest bits of the word: something is paused, the node is ending, it is loading its data, it
+/// takes no writes. Above them a count of changes.
 const PAUSED: u64 = 1;
 const ENDING: u64 = 2;
-const STEP: u64 = 4;
+const LOADING: u64 = 4;
+const REFUSING: u64 = 8;
+const STEP: u64 = 16;
 
 /// The word as it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +99,16 @@ impl Word {
     /// Whether some commands have to wait.
     pub fn is_paused(self) -> bool {
         self.0 & PAUSED != 0
+    }
+
+    /// Whether the node has not got its data yet.
+    pub fn is_loading(self) -> bool {
+        self.0 & LOADING != 0
+    }
+
+    /// Whether writes are refused because the log cannot be written.
+    pub fn is_refusing(self) -> bool {
+        self.0 & REFUSING != 0
     }
 
     /// Whether no further command is to be taken.
@@ -158,6 +171,21 @@ impl Notice {
         let mut state = self.state.lock();
         state.pause = Pause::None;
         self.publish(Pause::None);
+    }
+
+    /// Whether the node has not got its data yet.
+    pub fn set_loading(&self, loading: bool) {
+        self.set(LOADING, loading);
+    }
+
+    /// Whether writes are refused because the log cannot be written.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.set(REFUSING, refusing);
+    }
+
+    fn set(&self, bit: u64, on: bool) {
+        let next = |word: u64| Some(((word + STEP) & !bit) | if on { bit } else { 0 });
+        let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     /// From now on no further command is taken.

@@ -77,6 +77,8 @@ impl Peer {
         self.output_max = output_max;
         self.careful = !session.authenticated
             || self.word.is_paused()
+            || self.word.is_loading()
+            || self.word.is_refusing()
             || session.replies != Replies::On
             || session.client.is_no_touch();
         self.commands_max = 1;

@@ -71,6 +71,14 @@ impl Sender {
         Ok(())
     }
 
+    /// Keeps the worker's output, which must not go out yet.
+    #[cold]
+    pub(super) fn hold(&mut self, out: &mut Output, peer: &Peer) {
+        if !out.is_empty() {
+            self.keep(out, 0, peer);
+        }
+    }
+
     #[cold]
     fn keep(&mut self, out: &mut Output, sent: usize, peer: &Peer) {
         out.advance(sent);

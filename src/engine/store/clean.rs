@@ -41,6 +41,9 @@ impl Store {
     /// Does one bounded step of what must be done apart from commands: expiry, cleaning, giving
     /// memory back. Returns whether there is more to do at once.
     pub fn upkeep(&mut self, now: Time) -> bool {
+        if let Some(journal) = &mut self.journal {
+            journal.upkeep(now);
+        }
         self.segments.begin_step();
         for _ in 0..UPKEEP_BLOCKS_MAX {
             let Some(block) = self.graveyard.pop() else { break };
@@ -197,6 +200,7 @@ impl Store {
 
     /// Drops everything; memory goes back in steps of later upkeep.
     pub fn clear(&mut self) {
+        self.log_flush();
         let groups = usize::from(cluster::slot::GROUPS) >> self.shard_bits;
         let arena = self.arena.clone();
         let mut segments =

@@ -397,6 +397,7 @@ impl Store {
 
     pub(super) fn evict(&mut self, found: &Found) -> bool {
         self.evicting.debt -= found.bytes as i64;
+        self.log_delete(found.group, found.offset);
         self.drop_item(found.group, &found.at);
         self.counters.evictions += 1;
         true

@@ -8,6 +8,7 @@ mod clean;
 mod evict;
 mod index;
 mod item;
+mod logged;
 mod segments;
 mod sketch;
 mod stats;
@@ -25,6 +26,7 @@ pub(super) use arena::Arena;
 pub(super) use evict::BigRoom;
 
 use super::extents::{BigBuffer, Extents};
+use super::journal::Journal;
 use super::{EngineOptions, HashSeed, Key, Policy};
 use crate::command::{Time, Value};
 use crate::limits::{SHARED_VALUE_BYTES_MIN, VALUE_BYTES_MAX};
@@ -69,6 +71,7 @@ pub struct Store {
     /// Blocks given up by `clear`, to be returned in steps.
     graveyard: Vec<arena::Block>,
     scratch: Vec<u8>,
+    journal: Option<Box<Journal>>,
 }
 
 impl Store {
@@ -96,6 +99,7 @@ impl Store {
             garbage: Vec::new(),
             graveyard: Vec::new(),
             scratch: Vec::new(),
+            journal: None,
         };
         store.set_limits(None, None);
         store
@@ -252,7 +256,9 @@ impl Store {
             return self.set_big(key, value, deadline, now);
         }
         let draft = Draft { key: key.bytes, value: bytes, big: false, deadline };
-        self.write(key, &draft, now)
+        self.write(key, &draft, now)?;
+        self.log_set(key, bytes, deadline);
+        Ok(())
     }
 
     /// A buffer for a big value.
@@ -282,8 +288,9 @@ impl Store {
         let number = id.to_le_bytes();
         let draft = Draft { key: key.bytes, value: &number, big: true, deadline };
         let result = self.write(key, &draft, now);
-        if result.is_err() {
-            self.garbage.extend(self.bigs.remove(id));
+        match result {
+            Ok(()) => self.log_set_big(key, id, deadline),
+            Err(Full) => self.garbage.extend(self.bigs.remove(id)),
         }
         result
     }
@@ -363,6 +370,9 @@ impl Store {
             }
             Some(Key::position_of(raw.key, seed))
         });
+        if !expired.is_empty() {
+            self.log_expired(group);
+        }
         for offset in expired {
             self.bury(offset);
             self.counters.expiries += 1;
@@ -379,7 +389,8 @@ impl Store {
 
     /// Removes an item; whether there was a live one.
     pub fn remove(&mut self, key: &Key<'_>, now: Time) -> bool {
-        let Some((at, _)) = self.find_live(key, now) else { return false };
+        let Some((at, word)) = self.find_live(key, now) else { return false };
+        self.log_delete(self.local(key.group()), word.offset());
         self.drop_item(self.local(key.group()), &at);
         true
     }
@@ -395,6 +406,7 @@ impl Store {
     }
 
     fn expire_item(&mut self, group: usize, at: &SlotRef) {
+        self.log_expired(group);
         self.drop_item(group, at);
         self.counters.expiries += 1;
     }
@@ -428,6 +440,9 @@ impl Store {
         let draft = Draft { key: key.bytes, value: &value, big, deadline };
         let result = self.rewrite(key, &draft, now);
         self.scratch = value;
+        if result == Ok(true) {
+            self.log_deadline(key, deadline);
+        }
         result
     }
 

@@ -1,0 +1,173 @@
+//! `crabcache wal`: looks at the log of a node that is not running, and repairs it. Knows no
+//! format; `wal::recovery` does.
+
+use super::WRONG_USE;
+use crate::wal::recovery::inspect::inspect;
+use crate::wal::recovery::repair::{Action, Repair, repair};
+use crate::wal::recovery::{Outcome, RecoveryError, verify};
+use clap::{Args, Subcommand};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What to do with the log.
+#[derive(Debug, Subcommand)]
+pub(super) enum Options {
+    /// Print the frames and records of one file. Changes nothing.
+    Inspect {
+        /// A .wal or .snap file.
+        file: PathBuf,
+    },
+    /// Check log and snapshots: what would a start find? Changes nothing; exit code 1 on damage.
+    Verify(Verify),
+    /// Cut a torn end off and move damaged files aside. Stop the node first; no whole frame is
+    /// deleted without --force.
+    Repair(RepairOptions),
+}
+
+/// What to check.
+#[derive(Args, Debug)]
+pub(super) struct Verify {
+    /// The node's data folder, which holds wal/ and snapshots/.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to repair.
+#[derive(Args, Debug)]
+pub(super) struct RepairOptions {
+    /// The node's data folder, which holds wal/ and snapshots/.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Keep what is left of damaged files and give up the rest. What was lost no longer shows.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Does it; 0 when all is well.
+pub(super) fn run(options: Options) -> ExitCode {
+    let done = match options {
+        Options::Inspect { file } => {
+            inspect(&file, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+        }
+        Options::Verify(options) => check(&options),
+        Options::Repair(options) => mend(&options),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("crabcache: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints a line; whoever has heard enough and closed the pipe is no error.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
+    let dir = options.data_dir.join("wal");
+    if !dir.is_dir() {
+        eprintln!("crabcache: there is no {}", dir.display());
+        return Ok(ExitCode::from(WRONG_USE));
+    }
+    let outcome = verify(&dir)?;
+    if options.json {
+        tell(format_args!("{}", json(&outcome)))
+    } else {
+        say(&outcome)
+    }
+    Ok(if outcome.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(outcome: &Outcome) {
+    let (files, snapshots) = (outcome.segments.len(), outcome.snapshots.len());
+    tell(format_args!(
+        "{files} files of the log, {snapshots} snapshots, {} groups",
+        outcome.groups.len()
+    ));
+    tell(format_args!("{} records to apply, {} covered", outcome.applied, outcome.skipped));
+    if let Some(cut) = &outcome.cut {
+        let (path, at) = (cut.path.display(), cut.offset);
+        tell(format_args!("torn end: {path} at {at}, {} bytes, {} frames", cut.bytes, cut.frames));
+    }
+    for damage in &outcome.damages {
+        tell(format_args!("DAMAGE: {} at {}", damage.path.display(), damage.offset));
+    }
+    for corrupt in &outcome.corrupt {
+        let (group, why) = (corrupt.group.number(), corrupt.why.name());
+        tell(format_args!(
+            "group {group}: {why}, {} at {}",
+            corrupt.path.display(),
+            corrupt.offset
+        ));
+    }
+    tell(format_args!(
+        "{}",
+        if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --dry-run" }
+    ));
+}
+
+fn json(outcome: &Outcome) -> serde_json::Value {
+    let cut = outcome.cut.as_ref().map(|cut| {
+        serde_json::json!({ "file": cut.path, "offset": cut.offset, "bytes": cut.bytes,
+            "frames": cut.frames })
+    });
+    let damages = outcome.damages.iter().map(|damage| {
+        serde_json::json!({ "file": damage.path, "offset": damage.offset,
+            "snapshot": damage.snapshot })
+    });
+    let corrupt = outcome.corrupt.iter().map(|corrupt| {
+        serde_json::json!({ "group": corrupt.group.number(), "why": corrupt.why.name(),
+            "file": corrupt.path, "offset": corrupt.offset })
+    });
+    serde_json::json!({
+        "sound": outcome.is_sound(),
+        "segments": outcome.segments.len(),
+        "snapshots": outcome.snapshots.len(),
+        "groups": outcome.groups.len(),
+        "applied": outcome.applied,
+        "skipped": outcome.skipped,
+        "refused": outcome.refused,
+        "cut": cut,
+        "damages": damages.collect::<Vec<_>>(),
+        "corrupt": corrupt.collect::<Vec<_>>(),
+    })
+}
+
+fn mend(options: &RepairOptions) -> Result<ExitCode, RecoveryError> {
+    let RepairOptions { data_dir, dry_run, force } = options;
+    let dir = data_dir.join("wal");
+    if !dir.is_dir() {
+        eprintln!("crabcache: there is no {}", dir.display());
+        return Ok(ExitCode::from(WRONG_USE));
+    }
+    let done = repair(&dir, Repair { dry_run: *dry_run, force: *force })?;
+    let word = if *dry_run { "would " } else { "" };
+    for action in &done {
+        match action {
+            Action::Cut(cut) => {
+                tell(format_args!("{word}cut {} at {}", cut.path.display(), cut.offset));
+            }
+            Action::Remove(path) => {
+                tell(format_args!("{word}remove {}, never begun", path.display()))
+            }
+            Action::Aside { from, to } => {
+                tell(format_args!("{word}move {} to {}", from.display(), to.display()));
+            }
+            Action::Salvage(path) => {
+                tell(format_args!("{word}write what is left to {}", path.display()))
+            }
+        }
+    }
+    if done.is_empty() {
+        tell(format_args!("nothing to repair"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

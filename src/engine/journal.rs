@@ -1,0 +1,343 @@
+//! The log of a shard as it grows: what commands did, as records in frames, until somebody takes
+//! them. Knows neither what becomes of them nor the items they speak of.
+
+use super::log::{LogPiece, LogShared};
+use super::walks::Walk;
+use crate::command::Time;
+use crate::command::effect::Effect;
+use crate::limits::{LOG_EXPIRED_MS, LOG_FRAME_BYTES};
+use bytes::Bytes;
+use cluster::record::frame::OpenFrame;
+use cluster::record::{Epoch, GroupTime, Header, Kind, Seq};
+use cluster::slot::Group;
+use std::sync::Arc;
+
+/// The log of the groups of one shard.
+#[derive(Debug)]
+pub(in crate::engine) struct Journal {
+    shard: usize,
+    shard_bits: u32,
+    groups: Box<[GroupLog]>,
+    mode: Mode,
+    piece: LogPiece,
+    open: Option<OpenFrame>,
+    /// Groups with records in the piece, by their place in the shard.
+    touched: Vec<u16>,
+    time: GroupTime,
+    /// Records of a command that holds several shards: they go into one frame when it is done.
+    aside: Option<Vec<Aside>>,
+    walks: Vec<Walk>,
+    expired_recorded: Time,
+    shared: Arc<LogShared>,
+}
+
+/// How far the log of a group has come.
+#[derive(Clone, Copy, Debug)]
+struct GroupLog {
+    epoch: Epoch,
+    seq: Seq,
+    touched: bool,
+    walked: bool,
+    expired: bool,
+}
+
+/// A record that waits for the others of its command.
+#[derive(Debug)]
+pub(super) struct Aside {
+    header: Header,
+    payload: Vec<u8>,
+    /// A value that stands elsewhere, and where in the payload it belongs.
+    value: Option<(usize, Bytes)>,
+}
+
+/// What becomes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing: it comes from a log.
+    Off,
+    /// It counts, and walks hear of it.
+    Count,
+    /// It is recorded.
+    Record,
+}
+
+/// What a change speaks of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'a> {
+    /// The item at this place in the hash order of its group.
+    Item(u32),
+    /// An item whose new value is this buffer.
+    Shared(u32, &'a Bytes),
+    /// All of the group.
+    Group,
+}
+
+impl Journal {
+    /// The log of a shard whose groups have none yet, in [`Mode::Off`].
+    pub(super) fn new(shard: usize, shard_bits: u32, shared: Arc<LogShared>) -> Journal {
+        let fresh = GroupLog {
+            epoch: Epoch(1),
+            seq: Seq(0),
+            touched: false,
+            walked: false,
+            expired: false,
+        };
+        let groups = usize::from(cluster::slot::GROUPS) >> shard_bits;
+        Journal {
+            shard,
+            shard_bits,
+            groups: vec![fresh; groups].into(),
+            mode: Mode::Off,
+            piece: LogPiece::default(),
+            open: None,
+            touched: Vec::new(),
+            time: GroupTime(0),
+            aside: None,
+            walks: Vec::new(),
+            expired_recorded: Time(0),
+            shared,
+        }
+    }
+
+    /// What becomes of changes from now on. Unless they are recorded, what nobody took is
+    /// forgotten.
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        if mode != Mode::Record {
+            self.take(&mut LogPiece::default());
+        }
+    }
+
+    /// The log of a group stands at this record.
+    pub(super) fn set(&mut self, group: Group, epoch: Epoch, seq: Seq, time: GroupTime) {
+        let log = &mut self.groups[self.local(group)];
+        (log.epoch, log.seq) = (epoch.max(Epoch(1)), seq);
+        self.time = self.time.max(time);
+    }
+
+    /// The newest record of a group, and the time it has reached.
+    pub(super) fn position(&self, group: Group) -> (Epoch, Seq, GroupTime) {
+        let log = &self.groups[self.local(group)];
+        (log.epoch, log.seq, self.time)
+    }
+
+    /// The newest record of each group.
+    pub(super) fn each_position(&self, mut tell: impl FnMut(Group, Seq)) {
+        for (local, log) in self.groups.iter().enumerate() {
+            tell(self.group(local), log.seq);
+        }
+    }
+
+    #[inline]
+    fn local(&self, group: Group) -> usize {
+        usize::from(group.number()) >> self.shard_bits
+    }
+
+    fn group(&self, local: usize) -> Group {
+        match Group::new((local << self.shard_bits | self.shard) as u16) {
+            Some(group) => group,
+            None => unreachable!("a shard has its share of the groups"),
+        }
+    }
+
+    /// A command begins: the time of its records, and the place where a frame may end.
+    #[inline]
+    pub(super) fn begin(&mut self, now: Time) {
+        self.time = self.time.max(GroupTime(now.0));
+        if let Some(open) = &self.open
+            && open.body_bytes(&self.piece.bytes) >= LOG_FRAME_BYTES
+        {
+            self.close();
+        }
+    }
+
+    /// Records a change of a group that has just been made.
+    #[inline]
+    pub(super) fn record(&mut self, local: usize, effect: &Effect<'_>, scope: Scope<'_>) {
+        if self.mode == Mode::Off {
+            return;
+        }
+        let log = &mut self.groups[local];
+        log.seq = log.seq.next();
+        if self.mode == Mode::Count {
+            if log.walked {
+                self.forward(self.group(local), effect, scope);
+            }
+            return;
+        }
+        if !log.touched {
+            log.touched = true;
+            self.touched.push(local as u16);
+        }
+        let (epoch, seq, walked) = (log.epoch, log.seq, log.walked);
+        let header =
+            Header { kind: Kind::Effects, group: self.group(local), epoch, seq, time: self.time };
+        if walked {
+            self.forward(header.group, effect, scope);
+        }
+        if self.aside.is_some() {
+            return self.put_aside(header, effect, scope);
+        }
+        self.push(&header, effect.encoded_bytes());
+        match scope {
+            Scope::Shared(_, value) => {
+                let at = effect.encode_around(&mut self.piece.bytes);
+                self.splice(at, value.clone());
+            }
+            Scope::Item(_) | Scope::Group => effect.encode(&mut self.piece.bytes),
+        }
+    }
+
+    /// An item of the group was removed because its time had come.
+    #[inline]
+    pub(super) fn expired(&mut self, local: usize) {
+        self.groups[local].expired = true;
+    }
+
+    /// Records from time to time which groups lost items whose time had come: one record a group.
+    pub(super) fn upkeep(&mut self, now: Time) {
+        self.begin(now);
+        if now.0.abs_diff(self.expired_recorded.0) < LOG_EXPIRED_MS {
+            return;
+        }
+        self.expired_recorded = now;
+        for local in 0..self.groups.len() {
+            if std::mem::take(&mut self.groups[local].expired) {
+                let up_to = Time(self.time.0);
+                self.record(local, &Effect::ExpireUpTo { up_to }, Scope::Group);
+            }
+        }
+    }
+
+    /// Begins a record in the open frame, or in a new one.
+    #[inline]
+    fn push(&mut self, header: &Header, payload_bytes: usize) {
+        let bytes = &mut self.piece.bytes;
+        if let Some(open) = &mut self.open
+            && open.push(bytes, header, payload_bytes).is_ok()
+        {
+            return;
+        }
+        self.push_first(header, payload_bytes);
+    }
+
+    #[cold]
+    fn push_first(&mut self, header: &Header, payload_bytes: usize) {
+        self.close();
+        self.shared.mark(self.shard);
+        let mut open = OpenFrame::begin(&mut self.piece.bytes);
+        let pushed = open.push(&mut self.piece.bytes, header, payload_bytes);
+        assert!(pushed.is_ok(), "a record fits an empty frame");
+        self.open = Some(open);
+    }
+
+    fn splice(&mut self, at: usize, value: Bytes) {
+        if let Some(open) = &mut self.open {
+            open.skip(value.len());
+        }
+        self.piece.splices.push((at, value));
+    }
+
+    /// Ends the open frame.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        match open.close(&mut self.piece.bytes) {
+            Some(bytes) => {
+                self.piece.end_frame(open.start(), bytes);
+                self.shared.add(bytes as u64);
+            }
+            None => self.piece.bytes.truncate(open.start()),
+        }
+    }
+
+    /// Hands over what was recorded since the last call, in exchange for an empty piece.
+    pub(super) fn take(&mut self, piece: &mut LogPiece) {
+        self.close();
+        for local in self.touched.drain(..) {
+            let log = &mut self.groups[usize::from(local)];
+            log.touched = false;
+            let group = (usize::from(local) << self.shard_bits | self.shard) as u16;
+            self.piece.marks.extend(Group::new(group).map(|group| (group, log.seq)));
+        }
+        std::mem::swap(&mut self.piece, piece);
+        self.piece.clear();
+    }
+}
+
+/// Commands that hold several shards.
+impl Journal {
+    /// From now on records wait for [`Journal::take_aside`].
+    pub(super) fn set_aside(&mut self) {
+        self.aside = Some(Vec::new());
+    }
+
+    /// The records that wait.
+    pub(super) fn take_aside(&mut self) -> Vec<Aside> {
+        self.aside.take().unwrap_or_default()
+    }
+
+    fn put_aside(&mut self, header: Header, effect: &Effect<'_>, scope: Scope<'_>) {
+        let Some(aside) = &mut self.aside else { return };
+        let mut payload = Vec::with_capacity(effect.encoded_bytes());
+        let value = match scope {
+            Scope::Shared(_, value) => Some((effect.encode_around(&mut payload), value.clone())),
+            Scope::Item(_) | Scope::Group => {
+                effect.encode(&mut payload);
+                None
+            }
+        };
+        aside.push(Aside { header, payload, value });
+    }
+
+    /// Writes the records of one command, of this and other shards, as one frame.
+    pub(super) fn join(&mut self, records: Vec<Aside>, spans_shards: bool) {
+        if records.is_empty() {
+            return;
+        }
+        self.close();
+        if spans_shards {
+            self.shared.joined();
+        }
+        for Aside { header, payload, value } in records {
+            let bytes = payload.len() + value.as_ref().map_or(0, |(_, v)| v.len());
+            self.push(&header, bytes);
+            let start = self.piece.bytes.len();
+            self.piece.bytes.extend_from_slice(&payload);
+            if let Some((at, value)) = value {
+                self.splice(start + at, value);
+            }
+            self.piece.marks.push((header.group, header.seq));
+        }
+        self.close();
+    }
+}
+
+/// Walks of groups: see [`super::walks`].
+impl Journal {
+    /// Begins a walk of a group; there is at most one of each.
+    pub(super) fn begin_walk(&mut self, group: Group) {
+        let local = self.local(group);
+        self.groups[local].walked = true;
+        self.walks.retain(|walk| walk.group != group);
+        self.walks.push(Walk::new(group));
+    }
+
+    /// Ends the walk of a group.
+    pub(super) fn end_walk(&mut self, group: Group) {
+        let local = self.local(group);
+        self.groups[local].walked = false;
+        self.walks.retain(|walk| walk.group != group);
+    }
+
+    /// The walk of a group, while there is one.
+    pub(super) fn walk(&mut self, group: Group) -> Option<&mut Walk> {
+        self.walks.iter_mut().find(|walk| walk.group == group)
+    }
+
+    #[cold]
+    fn forward(&mut self, group: Group, effect: &Effect<'_>, scope: Scope<'_>) {
+        if let Some(walk) = self.walk(group) {
+            walk.forward(effect, scope);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What leaves the engine for the log: pieces of it, one a shard, taken together so that they are
+//! a consistent cut. Knows no file; whoever takes a piece seals its frames.
+
+use super::Engine;
+use super::journal::{Journal, Mode};
+use bytes::Bytes;
+use cluster::record::frame::{HEAD_BYTES, seal};
+use cluster::record::{Epoch, GroupTime, Salt, Seq};
+use cluster::slot::Group;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Frames of one shard, closed but not sealed. Large values are shared with the store.
+#[derive(Debug, Default)]
+pub struct LogPiece {
+    pub(super) bytes: Vec<u8>,
+    /// Values that belong at these places of `bytes`, in order.
+    pub(super) splices: Vec<(usize, Bytes)>,
+    frames: Vec<Frame>,
+    /// The newest record in the piece of each group in it.
+    pub(super) marks: Vec<(Group, Seq)>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    bytes: Range<usize>,
+    splices: Range<usize>,
+    total_bytes: usize,
+}
+
+/// What all shards of an engine share of the log.
+#[derive(Debug)]
+pub(super) struct LogShared {
+    /// Bytes of closed frames that nobody has taken yet.
+    bytes: AtomicU64,
+    /// Frames that speak of several shards, ever.
+    joints: AtomicU64,
+    dirty: Box<[AtomicBool]>,
+}
+
+impl LogShared {
+    pub(super) fn new(shards: usize) -> LogShared {
+        LogShared {
+            bytes: AtomicU64::new(0),
+            joints: AtomicU64::new(0),
+            dirty: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// The shard has records to take.
+    pub(super) fn mark(&self, shard: usize) {
+        self.dirty[shard].store(true, Ordering::Release);
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn joined(&self) {
+        self.joints.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl LogPiece {
+    pub(super) fn end_frame(&mut self, start: usize, total_bytes: usize) {
+        let splices_from = self.frames.last().map_or(0, |f| f.splices.end);
+        let splices = splices_from..self.splices.len();
+        self.frames.push(Frame { bytes: start..self.bytes.len(), splices, total_bytes });
+    }
+
+    /// Empties it, keeping its memory up to the size of usual pieces.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(crate::limits::LOG_PIECE_KEPT_BYTES_MAX);
+        self.splices.clear();
+        self.frames.clear();
+        self.marks.clear();
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// How many frames it has.
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Bytes of a frame.
+    pub fn frame_bytes(&self, frame: usize) -> usize {
+        self.frames[frame].total_bytes
+    }
+
+    /// The newest record of each group in it.
+    pub fn marks(&self) -> &[(Group, Seq)] {
+        &self.marks
+    }
+
+    /// Gives a frame its salt and checksum, and its bytes to `put` in order.
+    pub fn seal(&mut self, frame: usize, salt: Salt, mut put: impl FnMut(&[u8])) {
+        let Frame { bytes, splices, .. } = &self.frames[frame];
+        let (head, body) = self.bytes[bytes.clone()].split_at_mut(HEAD_BYTES);
+        let (body, splices) = (&*body, &self.splices[splices.clone()]);
+        let offset = bytes.start + HEAD_BYTES;
+        seal(head, parts(body, offset, splices), salt);
+        put(head);
+        parts(body, offset, splices).for_each(put);
+    }
+}
+
+/// `body`, which stands at `offset` of its buffer, with the values that belong between.
+fn parts<'a>(
+    body: &'a [u8],
+    offset: usize,
+    splices: &'a [(usize, Bytes)],
+) -> impl Iterator<Item = &'a [u8]> {
+    let mut from = 0;
+    let between = splices.iter().flat_map(move |(at, value)| {
+        let part = &body[from..at - offset];
+        from = at - offset;
+        [part, value]
+    });
+    let last = splices.last().map_or(0, |(at, _)| at - offset);
+    between.chain([&body[last..]])
+}
+
+impl Engine {
+    /// Gives every shard a log, which records nothing before [`Engine::start_log`] or
+    /// [`Engine::count_only`].
+    pub fn open_log(&self) {
+        let shared = &self.log;
+        let bits = self.shard_count().trailing_zeros();
+        for shard in 0..self.shard_count() {
+            let journal = Journal::new(shard, bits, Arc::clone(shared));
+            self.lock(shard).store().set_journal(Some(Box::new(journal)));
+        }
+    }
+
+    /// The log of a group stands at this record: said when it was recovered.
+    pub fn set_log(&self, group: Group, epoch: Epoch, seq: Seq, time: GroupTime) {
+        self.with_journal(group, |journal| journal.set(group, epoch, seq, time));
+    }
+
+    /// The newest record of a group and the time it has reached; zeros without a log.
+    pub fn log_position(&self, group: Group) -> (Epoch, Seq, GroupTime) {
+        let mut position = Default::default();
+        self.with_journal(group, |journal| position = journal.position(group));
+        position
+    }
+
+    /// Tells the newest record of every group, shard after shard.
+    pub fn each_log_position(&self, mut tell: impl FnMut(Group, Seq)) {
+        for shard in 0..self.shard_count() {
+            if let Some(journal) = self.lock(shard).store().journal() {
+                journal.each_position(&mut tell);
+            }
+        }
+    }
+
+    /// From now on every change is recorded.
+    pub fn start_log(&self) {
+        self.each_journal(|journal| journal.set_mode(Mode::Record));
+    }
+
+    /// From now on changes are counted, so that walks can be told of them, but not recorded; what
+    /// nobody took is forgotten.
+    pub fn count_only(&self) {
+        self.each_journal(|journal| journal.set_mode(Mode::Count));
+        self.log.bytes.store(0, Ordering::Relaxed);
+    }
+
+    fn each_journal(&self, act: impl Fn(&mut Journal)) {
+        for shard in 0..self.shard_count() {
+            if let Some(journal) = self.lock(shard).store().journal() {
+                act(journal);
+            }
+        }
+    }
+
+    pub(super) fn with_journal(&self, group: Group, act: impl FnOnce(&mut Journal)) {
+        if let Some(journal) = self.lock(self.shard_of_group(group)).store().journal() {
+            act(journal);
+        }
+    }
+
+    /// Bytes that wait to be taken, to within a frame of each shard.
+    #[inline]
+    pub fn log_bytes(&self) -> u64 {
+        self.log.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are records to take.
+    pub fn log_waits(&self) -> bool {
+        self.log.dirty.iter().any(|dirty| dirty.load(Ordering::Acquire))
+    }
+
+    /// Takes what all shards have recorded since the last call; at most one caller at a time.
+    /// `pieces` were used before; those that come back filled are a consistent cut: with a record
+    /// they hold, or held before, all records that came before it in its group. Usually one lock
+    /// is held at a time; only when a command on several shards came between, all are.
+    pub fn take_log(&self, pieces: &mut Vec<LogPiece>) {
+        let mut spare = std::mem::take(pieces);
+        let joints = self.log.joints.load(Ordering::Acquire);
+        for shard in 0..self.shard_count() {
+            self.take_piece(shard, &mut self.lock(shard), &mut spare, pieces);
+        }
+        if self.log.joints.load(Ordering::Acquire) != joints {
+            let mut guards: Vec<_> = (0..self.shard_count()).map(|s| self.lock(s)).collect();
+            for (shard, guard) in guards.iter_mut().enumerate() {
+                self.take_piece(shard, guard, &mut spare, pieces);
+            }
+        }
+        let taken = pieces.iter().flat_map(|p| &p.frames).map(|f| f.total_bytes as u64).sum();
+        self.log.bytes.fetch_sub(taken, Ordering::Relaxed);
+    }
+
+    fn take_piece(
+        &self,
+        shard: usize,
+        guard: &mut super::ShardGuard<'_>,
+        spare: &mut Vec<LogPiece>,
+        pieces: &mut Vec<LogPiece>,
+    ) {
+        if !self.log.dirty[shard].swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let Some(journal) = guard.store().journal() else { return };
+        let mut piece = spare.pop().unwrap_or_default();
+        piece.clear();
+        journal.take(&mut piece);
+        pieces.push(piece);
+    }
+}
+
+/// A command begins that holds these shards: its records go into one frame together.
+pub(super) fn set_aside<'g, 'e: 'g>(
+    guards: impl Iterator<Item = &'g mut super::ShardGuard<'e>>,
+    now: crate::command::Time,
+) {
+    for guard in guards {
+        if let Some(journal) = guard.store().journal() {
+            journal.begin(now);
+            journal.set_aside();
+        }
+    }
+}
+
+/// It is done: its records go into the log of the first of the shards.
+pub(super) fn join_aside<'g, 'e: 'g>(guards: impl Iterator<Item = &'g mut super::ShardGuard<'e>>) {
+    let mut journals: Vec<&mut Journal> =
+        guards.filter_map(|guard| guard.store().journal()).collect();
+    let mut records = Vec::new();
+    for journal in &mut journals {
+        records.append(&mut journal.take_aside());
+    }
+    let spans_shards = journals.len() > 1;
+    if let Some(journal) = journals.first_mut() {
+        journal.join(records, spans_shards);
+    }
+}

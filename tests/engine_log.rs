@@ -1,0 +1,202 @@
+//! What the engine records, replayed into another engine, gives the same items: for every command,
+//! with time passing, with eviction, with another number of shards, and for the walk of a group
+//! while commands go on. A failure prints the shortest run of commands that fails.
+
+mod engine_ops;
+
+use cluster::record::frame::Frame;
+use cluster::record::{Kind, Salt, Seq};
+use cluster::slot::Group;
+use crabcache::command::Time;
+use crabcache::engine::{Engine, EngineOptions, LogPiece, WalkChunk, WalkStep};
+use engine_ops::generate::{START_MS, Step, large_steps, steps};
+use engine_ops::run;
+use proptest::prelude::{ProptestConfig, any, proptest};
+use std::collections::BTreeMap;
+
+type Items = BTreeMap<Vec<u8>, (Vec<u8>, Option<Time>)>;
+
+fn items(engine: &Engine, now: Time) -> Items {
+    let mut all = Items::new();
+    for group in Group::all() {
+        let shard = usize::from(group.number()) % engine.shard_count();
+        let mut guard = engine.lock(shard);
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = guard.store().walk(group, at, 64, now, |key, item| {
+                all.insert(key.to_vec(), (item.value.bytes().to_vec(), item.deadline));
+            });
+        }
+    }
+    all
+}
+
+/// An engine that records, and what it has recorded so far.
+struct Logged {
+    engine: Engine,
+    log: Vec<Vec<u8>>,
+    pieces: Vec<LogPiece>,
+    now: u64,
+}
+
+fn salt() -> Salt {
+    Salt::new(7).expect("not 0")
+}
+
+impl Logged {
+    fn new(options: &EngineOptions) -> Logged {
+        let engine = Engine::new(options);
+        engine.open_log();
+        engine.start_log();
+        Logged { engine, log: Vec::new(), pieces: Vec::new(), now: START_MS }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Do(words) => drop(run(&self.engine, words, Time(self.now))),
+            Step::Wait(ms) => self.now += ms,
+            Step::Upkeep => {
+                for shard in 0..self.engine.shard_count() {
+                    self.engine.lock(shard).store().upkeep(Time(self.now));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self) {
+        self.engine.take_log(&mut self.pieces);
+        for piece in &mut self.pieces {
+            for frame in 0..piece.frames() {
+                let mut bytes = Vec::new();
+                piece.seal(frame, salt(), |part| bytes.extend_from_slice(part));
+                assert_eq!(bytes.len(), piece.frame_bytes(frame));
+                self.log.push(bytes);
+            }
+        }
+        assert_eq!(self.engine.log_bytes(), 0);
+        assert!(!self.engine.log_waits());
+    }
+
+    /// Replays the log group by group in the order of its records, into another engine.
+    fn replay(&self, shards: usize) -> Engine {
+        let mut records = BTreeMap::new();
+        for bytes in &self.log {
+            for record in Frame::read(bytes, salt()).expect("a whole frame").records() {
+                assert_eq!(record.header.kind, Kind::Effects);
+                let place = (record.header.group, record.header.seq);
+                let held = (record.payload, record.header.time);
+                assert!(records.insert(place, held).is_none(), "each once");
+            }
+        }
+        let engine = Engine::new(&EngineOptions { shards, ..EngineOptions::default() });
+        let mut last = None;
+        for ((group, seq), (payload, time)) in records {
+            let before = last.filter(|(g, _)| *g == group).map_or(Seq(0), |(_, s)| s);
+            assert_eq!(seq, before.next(), "no gap");
+            last = Some((group, seq));
+            engine.apply(group, payload, Time(time.0)).expect("a good payload");
+        }
+        for group in Group::all() {
+            let (_, seq, _) = self.engine.log_position(group);
+            assert!(seq == Seq(0) || last.is_some());
+        }
+        engine
+    }
+
+    fn check(&self) {
+        for shards in [1, 16] {
+            let copy = self.replay(shards);
+            let now = Time(self.now);
+            assert!(items(&copy, now) == items(&self.engine, now), "{shards} shards");
+        }
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(96))]
+
+    #[test]
+    fn the_log_gives_the_same_items(
+        steps in steps(16, 300),
+        shards in 0u32..3,
+        often in 1usize..50,
+    ) {
+        let options = EngineOptions { shards: 1 << (2 * shards), ..EngineOptions::default() };
+        let mut logged = Logged::new(&options);
+        for (i, step) in steps.iter().enumerate() {
+            logged.step(step);
+            if i % often == 0 {
+                logged.take();
+            }
+        }
+        logged.take();
+        logged.check();
+    }
+
+    #[test]
+    fn the_log_gives_the_same_items_where_few_fit(steps in steps(40, 300)) {
+        let options = EngineOptions { shards: 4, max_items: Some(16), ..EngineOptions::default() };
+        let mut logged = Logged::new(&options);
+        steps.iter().for_each(|step| logged.step(step));
+        logged.take();
+        logged.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(config(16))]
+
+    #[test]
+    fn the_log_gives_the_same_items_with_large_values(steps in large_steps(100, 400)) {
+        let max_memory = Some(4 * 1024 * 1024);
+        let options = EngineOptions { shards: 2, max_memory, ..EngineOptions::default() };
+        let mut logged = Logged::new(&options);
+        for step in &steps {
+            logged.step(step);
+            logged.take();
+        }
+        logged.check();
+    }
+
+    #[test]
+    fn a_walk_gives_the_group_as_it_is_at_its_end(
+        before in steps(400, 2000),
+        during in steps(400, 400),
+        hash_seed in any::<u64>(),
+    ) {
+        let options = EngineOptions { shards: 1, hash_seed, ..EngineOptions::default() };
+        let mut logged = Logged::new(&options);
+        before.iter().for_each(|step| logged.step(step));
+        let copy = Engine::new(&EngineOptions { shards: 4, ..EngineOptions::default() });
+        let mut during = during.iter();
+        for group in Group::all() {
+            logged.engine.begin_walk(group);
+            let mut chunk = WalkChunk::default();
+            loop {
+                let step = logged.engine.walk_step(group, Time(logged.now), &mut chunk);
+                copy.apply(group, &chunk.parts().concat(), Time(logged.now)).expect("good");
+                assert_eq!(chunk.len(), chunk.parts().concat().len());
+                chunk.clear();
+                if let WalkStep::End { seq, .. } = step {
+                    assert_eq!(seq, logged.engine.log_position(group).1);
+                    break;
+                }
+                assert_eq!(step, WalkStep::More);
+                during.by_ref().take(1).for_each(|step| logged.step(step));
+            }
+            let now = Time(logged.now);
+            let of_group = |engine: &Engine| {
+                let mut all = items(engine, now);
+                all.retain(|key, _| engine.key(key).group() == group);
+                all
+            };
+            if !of_group(&logged.engine).is_empty() || !of_group(&copy).is_empty() {
+                assert!(of_group(&copy) == of_group(&logged.engine), "{group:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A node that keeps its data on disk: stopped, killed at random moments, started again. What it
+//! acknowledged under `sync` is there; nobody saw what a restart took back.
+//! CRABCACHE_KILLS says how many times the killing tests kill; the default is few.
+
+mod common;
+
+use common::{Client, Node};
+use crabcache::clock::random_u64;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+fn start(folder: &Path, sets: &[&str]) -> Node {
+    let dir = format!("data.dir={}", folder.display());
+    let node = Node::start(&[&[dir.as_str(), "wal.segment_bytes=1MiB"], sets].concat());
+    node.until("it has its data", |client| {
+        client.send_command(&["DBSIZE"]);
+        !client.line().starts_with("-LOADING")
+    });
+    node
+}
+
+fn stop(mut node: Node) {
+    node.signal("SIGTERM");
+    assert!(node.ended().success());
+}
+
+fn get(client: &mut Client, key: &str) -> Option<String> {
+    client.send_command(&["GET", key]);
+    let head = client.line();
+    if head == "$-1" { None } else { Some(client.line()) }
+}
+
+#[test]
+fn a_restart_keeps_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for policy in ["wal.policy=async", "wal.policy=sync"] {
+        let node = start(folder.path(), &[policy, "memory.shards=4"]);
+        let mut client = node.connect();
+        client.check(&["FLUSHALL"], "+OK\r\n");
+        client.check(&["SET", "a", "1"], "+OK\r\n");
+        client.check(&["INCRBY", "a", "41"], ":42\r\n");
+        client.check(&["MSET", "b", "x", "c", "y", "d", "z"], "+OK\r\n");
+        client.check(&["APPEND", "b", "more"], ":5\r\n");
+        client.check(&["RENAME", "c", "e"], "+OK\r\n");
+        client.check(&["DEL", "d"], ":1\r\n");
+        client.check(&["SET", "soon", "gone", "PX", "1"], "+OK\r\n");
+        client.check(&["SET", "late", "stays", "EX", "1000"], "+OK\r\n");
+        client.check(&["EXPIRE", "a", "500"], ":1\r\n");
+        let big = "v".repeat(300_000);
+        client.check(&["SET", "big", &big], "+OK\r\n");
+        stop(node);
+
+        let node = start(folder.path(), &[policy, "memory.shards=16"]);
+        let mut client = node.connect();
+        client.check(&["GET", "a"], "$2\r\n42\r\n");
+        client.check(&["GET", "b"], "$5\r\nxmore\r\n");
+        client.check(&["MGET", "c", "d", "soon"], "*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+        client.check(&["GET", "e"], "$1\r\ny\r\n");
+        client.check(&["STRLEN", "big"], ":300000\r\n");
+        client.send_command(&["TTL", "late"]);
+        assert!((900..=1000).contains(&client.line()[1..].parse::<i64>().expect("seconds")));
+        client.send_command(&["TTL", "a"]);
+        assert!((400..=500).contains(&client.line()[1..].parse::<i64>().expect("seconds")));
+        stop(node);
+    }
+}
+
+#[test]
+fn two_nodes_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = start(folder.path(), &["wal.policy=async"]);
+    let dir = format!("data.dir={}", folder.path().display());
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+        .args(["server", "--set", "server.port=0", "--set", "http.port=0", "--set", &dir])
+        .output()
+        .expect("the binary runs");
+    assert!(!out.status.success());
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(said.contains("another node is running on it"), "{said}");
+    stop(node);
+}
+
+/// Counts a key of its own up, as fast as answers come, until the node is gone. Tells the newest
+/// number that was acknowledged.
+fn count_up(node: &Node, name: String, from: u64, acked: Arc<AtomicU64>) -> thread::JoinHandle<()> {
+    let stream = TcpStream::connect(node.address()).expect("the node listens");
+    acked.store(from, Ordering::SeqCst);
+    thread::spawn(move || {
+        let mut stream = stream;
+        let mut number = from;
+        loop {
+            number += 1;
+            let value = number.to_string();
+            if stream.write_all(&common::resp(&["SET", &name, &value])).is_err() {
+                return;
+            }
+            let mut answer = [0; 5];
+            if stream.read_exact(&mut answer).is_err() || &answer != b"+OK\r\n" {
+                return;
+            }
+            acked.store(number, Ordering::SeqCst);
+        }
+    })
+}
+
+/// Reads the keys round and round; tells the newest number that was seen of each.
+fn look(node: &Node, names: Vec<String>, seen: Arc<Vec<AtomicU64>>) -> thread::JoinHandle<()> {
+    let mut stream = TcpStream::connect(node.address()).expect("the node listens");
+    thread::spawn(move || {
+        for i in (0..names.len()).cycle() {
+            if stream.write_all(&common::resp(&["GET", &names[i]])).is_err() {
+                return;
+            }
+            let mut bytes = [0; 64];
+            let Ok(n @ 1..) = stream.read(&mut bytes) else { return };
+            let text = String::from_utf8_lossy(&bytes[..n]).into_owned();
+            if let Some(number) = text.split("\r\n").nth(1).and_then(|t| t.parse().ok()) {
+                seen[i].fetch_max(number, Ordering::SeqCst);
+            }
+        }
+    })
+}
+
+fn kills() -> u64 {
+    std::env::var("CRABCACHE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn killed_under_sync_it_has_all_that_was_acknowledged_or_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names: Vec<String> = (0..6).map(|i| format!("counter:{i}")).collect();
+    let mut newest = vec![0; names.len()];
+    for round in 0..kills() {
+        let shards = ["memory.shards=4", "memory.shards=16", "memory.shards=1"][round as usize % 3];
+        let mut node = start(folder.path(), &["wal.policy=sync", shards]);
+        let mut client = node.connect();
+        for (name, newest) in names.iter().zip(&newest) {
+            let found = get(&mut client, name).and_then(|n| n.parse().ok()).unwrap_or(0);
+            assert!(found >= *newest, "round {round}: {name} is {found}, was {newest}");
+        }
+        let acked: Vec<_> = names.iter().map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let seen = Arc::new(names.iter().map(|_| AtomicU64::new(0)).collect::<Vec<_>>());
+        let mut threads = vec![look(&node, names.clone(), seen.clone())];
+        for (i, name) in names.iter().enumerate() {
+            let from = get(&mut client, name).and_then(|n| n.parse().ok()).unwrap_or(0);
+            threads.push(count_up(&node, name.clone(), from, acked[i].clone()));
+        }
+        let enough = 1 + random_u64() % 400;
+        common::eventually("the counters count", || {
+            acked.iter().map(|n| n.load(Ordering::SeqCst)).sum::<u64>()
+                >= newest.iter().sum::<u64>() + enough
+        });
+        node.signal("SIGKILL");
+        node.ended();
+        threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+        for (i, newest) in newest.iter_mut().enumerate() {
+            let acked = acked[i].load(Ordering::SeqCst);
+            *newest = acked.max(seen[i].load(Ordering::SeqCst)).max(*newest);
+        }
+    }
+}
+
+#[test]
+fn killed_under_async_it_has_all_but_the_last_moment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for _ in 0..kills().min(20) {
+        let mut node = start(folder.path(), &["wal.policy=async"]);
+        let mut client = node.connect();
+        let first = format!("first:{}", random_u64());
+        client.check(&["SET", &first, "here"], "+OK\r\n");
+        // What a process has handed to the system outlives it: the log is written continuously.
+        let written = || {
+            let files = std::fs::read_dir(folder.path().join("wal")).expect("the log").flatten();
+            let mut files = files.map(|f| std::fs::read(f.path()).unwrap_or_default());
+            files.any(|bytes| bytes.windows(first.len()).any(|w| w == first.as_bytes()))
+        };
+        common::eventually("it is written", written);
+        let acked = Arc::new(AtomicU64::new(0));
+        let thread = count_up(&node, "counter".into(), 0, acked.clone());
+        common::eventually("it counts", || acked.load(Ordering::SeqCst) > 100);
+        node.signal("SIGKILL");
+        node.ended();
+        thread.join().expect("it ends");
+        let node = start(folder.path(), &["wal.policy=async"]);
+        let mut client = node.connect();
+        client.check(&["GET", &first], "$4\r\nhere\r\n");
+        let found: u64 = get(&mut client, "counter").and_then(|n| n.parse().ok()).unwrap_or(0);
+        assert!(found <= acked.load(Ordering::SeqCst) + 1);
+        client.check(&["FLUSHALL"], "+OK\r\n");
+        stop(node);
+    }
+}
