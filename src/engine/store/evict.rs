@@ -14,8 +14,12 @@ use crate::limits::SECOND_CHANCES_MAX;
 
 /// Blocks kept free below the bound, so that no write has to wait for a whole segment.
 const SPARE_BLOCKS: u64 = 2;
-/// Bytes of items looked at for each byte written while room is short, at least.
-const DEBT_FACTOR: i64 = 2;
+/// Bytes of items given up for each byte written while one spare block is left: a write frees more
+/// than it fills, even where two regions and the index take blocks at the same time …
+const DEBT_FACTOR: i64 = 4;
+/// … and while none is: a segment is free after a few writes in a hundred of those that fill one,
+/// and no write has to empty one alone.
+const DEBT_FACTOR_URGENT: i64 = 32;
 /// Most steps that one write pays for while spare blocks are left.
 const STEPS_MAX: u32 = 64;
 /// Most steps that one write pays for when there is no room at all; enough for several segments.
@@ -136,11 +140,15 @@ impl Store {
             self.evicting.debt = 0;
             return false;
         }
-        self.evicting.debt += bytes as i64 * DEBT_FACTOR;
+        let factor = if self.room_left(1) { DEBT_FACTOR } else { DEBT_FACTOR_URGENT };
+        // A segment is all that is needed next: what is big pays for no more than that.
+        let block = self.arena.block_bytes() as i64;
+        self.evicting.debt = (self.evicting.debt + bytes as i64 * factor).min(block);
         self.segments.begin_step();
         let mut steps = 0;
         while self.evicting.debt > 0
             && steps < STEPS_MAX
+            && !self.room_left(SPARE_BLOCKS)
             && !self.segments.work().is_enough()
             && self.relieve(now)
         {
@@ -150,17 +158,20 @@ impl Store {
         true
     }
 
-    /// Evicts until `blocks` more fit; whether anything changed.
+    /// Evicts until `blocks` more fit; whether anything changed. Above a bound that was lowered,
+    /// as happens whenever the node divides its memory anew, a write frees what it takes and no
+    /// more: the rest is for [`Store::pay`] and [`Store::shrink_step`].
     #[cold]
     fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
         let mut changed = false;
+        let goal = self.limit_bytes.max(self.used_bytes());
         for step in 0..FREE_STEPS_MAX {
             // Open segments that everything was evicted from hold blocks for nothing.
             if step % SHRINK_STEPS == 0 {
                 self.segments.close_empty();
                 self.index.compact();
             }
-            if self.room_left(blocks) {
+            if self.used_bytes() + blocks * self.arena.block_bytes() as u64 <= goal {
                 break;
             }
             self.segments.begin_step();
