@@ -311,6 +311,8 @@ pub const RECOVERY_DAMAGES_TOLD_MAX: usize = 4;
 pub const WAL_TICK_MS: u64 = 5;
 /// The same while there is nothing.
 pub const WAL_IDLE_MS: u64 = 50;
+/// Time between two looks whether the log is long or old enough for a snapshot.
+pub const WAL_WEIGH_MS: u64 = 1000;
 /// Time between two tries to write to a disk that failed.
 pub const WAL_RETRY_MS: u64 = 1000;
 /// Empty pieces of the log that are kept for use.
