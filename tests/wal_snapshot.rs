@@ -244,6 +244,14 @@ fn set_many(engine: &Engine, keys: usize) {
     }
 }
 
+/// Items of one group that take several steps of a walk and several buffers of a file, so that
+/// what fails may fail in the middle of the walk.
+fn set_group(engine: &Engine) {
+    for i in 0..5000 {
+        run(engine, &words(&format!("set {{t}}:{i} {i:01000}")), Time(START_MS));
+    }
+}
+
 /// Writes more into one group than a walk of it keeps, so many times.
 struct Flood<'a> {
     engine: &'a Engine,
@@ -316,7 +324,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn whatever_call_fails_there_is_no_snapshot_and_no_walk() {
     let engine = recording(4);
-    set_many(&engine, 60_000);
+    set_many(&engine, 20_000);
+    set_group(&engine);
     let mut tried = 0;
     for call in Call::ALL {
         for outcome in [Outcome::Error(libc::EIO), Outcome::Short(4096), Outcome::Torn(5000)] {
@@ -349,12 +358,13 @@ fn whatever_call_fails_there_is_no_snapshot_and_no_walk() {
 fn a_log_that_fails_and_a_stop_leave_nothing() {
     let engine = recording(4);
     set_many(&engine, 1000);
+    set_group(&engine);
     let dir = tempfile::tempdir().expect("a directory");
     let mut host = Busily::new(&engine, &[], 0);
     host.settle_fails = true;
     let written = write(&SystemFiles, dir.path(), &mut host);
     assert!(matches!(written, Err(SnapshotError::Log(_))), "{written:?}");
-    for stop_after in [1, 500, 1500] {
+    for stop_after in (1..2000).step_by(8) {
         let mut host = Busily::new(&engine, &[], 0);
         host.stop_after = stop_after;
         let written = write(&SystemFiles, dir.path(), &mut host);
