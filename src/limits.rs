@@ -302,6 +302,8 @@ const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
 const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
 // The log's thread.
 
+/// How far the time of a command may be behind that of its record, which others had moved on.
+pub const REPLAY_LATE_MS: u64 = 1000;
 /// Time between two lines about a recovery that goes on.
 pub const RECOVERY_TOLD_MS: u64 = 1000;
 /// Damaged places that are named when a node refuses to start.

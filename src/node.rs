@@ -112,10 +112,8 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address, file);
     let mut server = Server::new(shared.clone(), config.clone(), identity, end);
-    let snapshots = match &storage {
-        Some(storage) => Some(storage.snapshots(&config, &shared)?),
-        None => None,
-    };
+    let snapshots = storage.as_ref().map(|storage| storage.snapshots(&config, &shared));
+    let snapshots = snapshots.transpose()?;
     if let Some(snapshots) = &snapshots {
         server = server.with_snapshots(snapshots.clone());
     }
@@ -148,9 +146,7 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     if let Some(http) = http {
         http.stop();
     }
-    if let Some(snapshots) = snapshots {
-        snapshots.stop();
-    }
+    snapshots.iter().for_each(|snapshots| snapshots.stop());
     let kept = log.is_none_or(Running::stop);
     match lost.or(crashed) {
         Some(index) => Err(NodeError::Worker(index)),

@@ -244,6 +244,73 @@ fn set_many(engine: &Engine, keys: usize) {
     }
 }
 
+/// Items of one group that take several steps of a walk and several buffers of a file, so that
+/// what fails may fail in the middle of the walk.
+fn set_group(engine: &Engine) {
+    for i in 0..5000 {
+        run(engine, &words(&format!("set {{t}}:{i} {i:01000}")), Time(START_MS));
+    }
+}
+
+/// Writes more into one group than a walk of it keeps, so many times.
+struct Flood<'a> {
+    engine: &'a Engine,
+    times: u32,
+}
+
+impl Flood<'_> {
+    fn fill(&self, round: u32) {
+        for i in 0..600 {
+            let value = format!("{round:01000}");
+            run(self.engine, &words(&format!("set {{t}}:{i} {value}")), Time(START_MS));
+        }
+    }
+}
+
+impl Host for Flood<'_> {
+    fn now(&self) -> Time {
+        Time(START_MS)
+    }
+
+    fn pace(&mut self, bytes: u64) -> ControlFlow<()> {
+        // Only the group itself has frames of this length.
+        if self.times > 0 && bytes > 10_000 {
+            self.times -= 1;
+            (0..80).for_each(|round| self.fill(round));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn settle(&mut self, _: &[(Group, Epoch, Seq)]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_group_that_changes_too_fast_begins_again_and_at_last_is_given_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = recording(4);
+    let mut host = Flood { engine: &engine, times: u32::MAX };
+    host.fill(0);
+    let target = Target { files: &SystemFiles, folder: dir.path(), number: 7, salt: salt() };
+    let written = snapshot::write(&engine, &target, Group::all(), &mut host);
+    assert!(matches!(written, Err(SnapshotError::Overrun(_))), "{written:?}");
+    assert!(names(dir.path()).is_empty() && no_walk_is_left(&engine));
+    host.times = 2;
+    snapshot::write(&engine, &target, Group::all(), &mut host).expect("calm after two");
+    let path = dir.path().join(snapshot::file_name(7));
+    let bytes = read_all(&SystemFiles, &path).expect("a snapshot");
+    let mut log = LogReader::new(&bytes[HEADER_BYTES..], salt());
+    let mut truncated = 0;
+    while let Ok(frame) = log.next_frame() {
+        truncated += frame.records().filter(|r| r.header.kind == Kind::Truncate).count();
+    }
+    assert_eq!(truncated, 2);
+    let copy = self::engine(1);
+    read(&path, &copy);
+    assert!(items(&copy, Time(START_MS)) == items(&engine, Time(START_MS)));
+}
+
 /// No group is being walked: a step says so.
 fn no_walk_is_left(engine: &Engine) -> bool {
     let step = |group| engine.walk_step(group, Time(START_MS), &mut WalkChunk::default());
@@ -257,7 +324,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn whatever_call_fails_there_is_no_snapshot_and_no_walk() {
     let engine = recording(4);
-    set_many(&engine, 60_000);
+    set_many(&engine, 20_000);
+    set_group(&engine);
     let mut tried = 0;
     for call in Call::ALL {
         for outcome in [Outcome::Error(libc::EIO), Outcome::Short(4096), Outcome::Torn(5000)] {
@@ -290,12 +358,14 @@ fn whatever_call_fails_there_is_no_snapshot_and_no_walk() {
 fn a_log_that_fails_and_a_stop_leave_nothing() {
     let engine = recording(4);
     set_many(&engine, 1000);
+    set_group(&engine);
     let dir = tempfile::tempdir().expect("a directory");
     let mut host = Busily::new(&engine, &[], 0);
     host.settle_fails = true;
     let written = write(&SystemFiles, dir.path(), &mut host);
     assert!(matches!(written, Err(SnapshotError::Log(_))), "{written:?}");
-    for stop_after in [1, 500, 1500] {
+    let paces = usize::MAX - host.stop_after;
+    for stop_after in (1..=paces).step_by(8) {
         let mut host = Busily::new(&engine, &[], 0);
         host.stop_after = stop_after;
         let written = write(&SystemFiles, dir.path(), &mut host);

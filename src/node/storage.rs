@@ -241,7 +241,9 @@ struct Loader<'a> {
 
 impl Target for Loader<'_> {
     fn apply(&self, group: Group, payload: &[u8], time: GroupTime) -> Result<(), BadPayload> {
-        match self.engine.apply(group, payload, Time(time.0)) {
+        // The command's own time may have been a little behind its record's.
+        let time = Time(time.0.saturating_sub(limits::REPLAY_LATE_MS));
+        match self.engine.apply(group, payload, time) {
             Ok(()) => Ok(()),
             Err(ApplyError::Full) => {
                 self.full.fetch_add(1, Ordering::Relaxed);

@@ -51,7 +51,8 @@ impl Server {
         }
     }
 
-    /// Ends the node, when what is to be saved was saved. There is no answer: the connection closes, as clients expect.
+    /// Ends the node, when what is to be saved was saved. There is no answer: the connection
+    /// closes, as clients expect.
     pub(super) fn shutdown(
         &self,
         args: Args<'_>,

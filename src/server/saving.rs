@@ -1,5 +1,5 @@
-//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, in Redis's words. A snapshot also makes the log shorter, so
-//! that saving and rewriting are the same work.
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, in Redis's words. A snapshot also makes the log shorter,
+//! so that saving and rewriting are the same work.
 
 use super::Server;
 use crate::command::Args;
