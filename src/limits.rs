@@ -283,6 +283,17 @@ pub const WAL_SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
 pub const WAL_SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// Smallest `wal.buffer_bytes`.
 pub const WAL_BUFFER_BYTES_MIN: u64 = 1024 * 1024;
+/// Bytes of the items in a frame of a snapshot, but for a single large one.
+pub const SNAPSHOT_FRAME_BYTES: usize = 256 * 1024;
+/// How often the walk of a group may begin again in one snapshot before that is given up.
+pub const SNAPSHOT_RESTARTS_MAX: u32 = 16;
+/// Effects in a snapshot are applied at the time when the walk of their group began, less this:
+/// a command that is under way then may read its time from a clock that was asked earlier.
+pub const SNAPSHOT_TIME_MARGIN_MS: u64 = 1000;
+/// Longest time that a snapshot that writes too fast waits at once.
+pub const SNAPSHOT_PAUSE_MS_MAX: u64 = 100;
+/// The log may grow to this many bytes, or those of the data, before it is worth a snapshot.
+pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Retired segments kept to be used again; further ones are removed.
 pub const WAL_SPARE_SEGMENTS_MAX: usize = 2;
 
@@ -291,6 +302,8 @@ const _: () = assert!(WAL_LANE_BUFFER_BYTES > 2 * WAL_BLOCK_BYTES);
 const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
 // The log's thread.
 
+/// How far the time of a command may be behind that of its record, which others had moved on.
+pub const REPLAY_LATE_MS: u64 = 1000;
 /// Time between two lines about a recovery that goes on.
 pub const RECOVERY_TOLD_MS: u64 = 1000;
 /// Damaged places that are named when a node refuses to start.
@@ -300,6 +313,8 @@ pub const RECOVERY_DAMAGES_TOLD_MAX: usize = 4;
 pub const WAL_TICK_MS: u64 = 5;
 /// The same while there is nothing.
 pub const WAL_IDLE_MS: u64 = 50;
+/// Time between two looks whether the log is long or old enough for a snapshot.
+pub const WAL_WEIGH_MS: u64 = 1000;
 /// Time between two tries to write to a disk that failed.
 pub const WAL_RETRY_MS: u64 = 1000;
 /// Empty pieces of the log that are kept for use.

@@ -111,7 +111,13 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     shared.notice.set_loading(storage.is_some());
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address, file);
-    let server = Arc::new(Server::new(shared.clone(), config.clone(), identity, end));
+    let mut server = Server::new(shared.clone(), config.clone(), identity, end);
+    let snapshots = storage.as_ref().map(|storage| storage.snapshots(&config, &shared));
+    let snapshots = snapshots.transpose()?;
+    if let Some(snapshots) = &snapshots {
+        server = server.with_snapshots(snapshots.clone());
+    }
+    let server = Arc::new(server);
     let (least, shards) = (shared.engine.max_memory_min(), shared.engine.shard_count());
     if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
         return Err(NodeError::Memory { bytes, least, shards });
@@ -126,8 +132,8 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let numbers = numbers.into_iter().map(|(_, number)| number).collect();
     let meter = config.server.elastic.then(|| DemandMeter::new(numbers));
     announce(&config, address, http.as_ref(), workers);
-    let log = match &storage {
-        Some(storage) => storage.start(&config, &shared, ender(&server))?,
+    let log = match storage.as_ref().zip(snapshots.as_ref()) {
+        Some((storage, snapshots)) => storage.start(&config, &shared, snapshots, ender(&server))?,
         None => None,
     };
     shared.notice.set_loading(false);
@@ -140,6 +146,7 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     if let Some(http) = http {
         http.stop();
     }
+    snapshots.iter().for_each(|snapshots| snapshots.stop());
     let kept = log.is_none_or(Running::stop);
     match lost.or(crashed) {
         Some(index) => Err(NodeError::Worker(index)),

@@ -306,11 +306,24 @@ fn a_client_ends_the_node() {
     let mut node = Node::start(&[]);
     let mut client = node.connect();
     client.check(&["SHUTDOWN", "ABORT"], "-ERR No shutdown in progress.\r\n");
-    client.check(&["SHUTDOWN", "SOON"], "-ERR syntax error\r\n");
+    for words in [&["SHUTDOWN", "SOON"][..], &["SHUTDOWN", "SAVE", "NOSAVE"]] {
+        client.check(words, "-ERR syntax error\r\n");
+    }
+    client.check(&["SHUTDOWN", "SAVE"], "-ERR persistence is off: set data.dir\r\n");
     client.send_command(&["SHUTDOWN", "NOSAVE"]);
     client.expect_end();
     assert!(node.ended().success());
     node.logged("SHUTDOWN by a client");
+}
+
+#[test]
+fn nothing_is_saved_where_there_is_no_directory() {
+    let node = Node::start(&[]);
+    let mut client = node.connect();
+    for words in [&["SAVE"][..], &["BGSAVE"], &["BGSAVE", "schedule"], &["BGREWRITEAOF"]] {
+        client.check(words, "-ERR persistence is off: set data.dir\r\n");
+    }
+    client.check(&["BGSAVE", "now"], "-ERR syntax error\r\n");
 }
 
 #[test]

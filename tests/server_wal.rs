@@ -69,6 +69,42 @@ fn a_restart_keeps_everything() {
     }
 }
 
+fn segments(folder: &Path) -> usize {
+    let files = std::fs::read_dir(folder.join("wal")).expect("the log").flatten();
+    files.filter(|file| file.path().extension().is_some_and(|e| e == "wal")).count()
+}
+
+#[test]
+fn a_snapshot_makes_the_log_short_and_a_restart_begins_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let value = "v".repeat(10_000);
+    for policy in ["wal.policy=async", "wal.policy=sync", "wal.policy=none"] {
+        let node = start(folder.path(), &[policy]);
+        let mut client = node.connect();
+        client.check(&["FLUSHALL"], "+OK\r\n");
+        for i in 0..500 {
+            client.check(&["SET", &format!("key:{i}"), &value], "+OK\r\n");
+        }
+        client.check(&["DEL", "key:7"], ":1\r\n");
+        client.check(&["SAVE"], "+OK\r\n");
+        common::eventually("segments are put away", || segments(folder.path()) <= 2);
+        client.check(&["SET", "key:8", "after"], "+OK\r\n");
+        client.check(&["BGSAVE"], "+Background saving started\r\n");
+        node.until("it is saved", |client| {
+            client.text(&["INFO", "persistence"]).contains("rdb_bgsave_in_progress:0")
+        });
+        stop(node);
+
+        let node = start(folder.path(), &[policy, "memory.shards=2"]);
+        let mut client = node.connect();
+        client.check(&["DBSIZE"], ":499\r\n");
+        client.check(&["EXISTS", "key:7"], ":0\r\n");
+        client.check(&["GET", "key:8"], "$5\r\nafter\r\n");
+        client.check(&["STRLEN", "key:499"], ":10000\r\n");
+        stop(node);
+    }
+}
+
 #[test]
 fn two_nodes_do_not_share_a_folder() {
     let folder = tempfile::tempdir().expect("a folder");

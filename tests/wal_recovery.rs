@@ -30,6 +30,10 @@ impl Target for Memory {
         Ok(())
     }
 
+    fn forget(&self, group: Group) {
+        self.0.lock().expect("no panic").remove(&group.number());
+    }
+
     fn set_log(&self, _: Group, _: Epoch, _: Seq, _: GroupTime) {}
 }
 

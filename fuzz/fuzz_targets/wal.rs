@@ -17,6 +17,8 @@ impl Target for Nobody {
         if payload.first() == Some(&0xff) { Err(BadPayload) } else { Ok(()) }
     }
 
+    fn forget(&self, _: Group) {}
+
     fn set_log(&self, _: Group, _: Epoch, _: Seq, _: GroupTime) {}
 }
 

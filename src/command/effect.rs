@@ -117,6 +117,12 @@ impl<'a> Effect<'a> {
         at
     }
 
+    /// Bytes of the effect that begins with this byte that stand behind its value: where it ends,
+    /// for who keeps the value elsewhere.
+    pub fn bytes_behind_value(first: u8) -> usize {
+        if first == SET_UNTIL { size_of::<u64>() } else { 0 }
+    }
+
     /// The key it speaks of, if it is not about all of the group.
     pub fn key(&self) -> Option<&'a [u8]> {
         match *self {

@@ -43,6 +43,11 @@ impl Engine {
         result
     }
 
+    /// Empties a group, as if it never had held anything.
+    pub fn clear_group(&self, group: Group) {
+        self.lock(self.shard_of_group(group)).store().clear_group(group);
+    }
+
     fn apply_one(
         &self,
         store: &mut Store,

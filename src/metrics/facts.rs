@@ -42,6 +42,8 @@ pub struct NodeFacts {
     pub max_clients: u64,
     /// Whether data is still being loaded.
     pub loading: bool,
+    /// How saving stands.
+    pub saves: SaveFacts,
     /// Whether the node is part of a cluster.
     pub cluster_enabled: bool,
     /// Commands in the slow log now.
@@ -50,6 +52,27 @@ pub struct NodeFacts {
     pub slowlog_last_id: u64,
     /// How long the latest one took, in microseconds; 0 before the first.
     pub slowlog_last_micros: u64,
+}
+
+/// How saving to disk stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SaveFacts {
+    /// Seconds since the Unix epoch of the last save, or of the start before the first.
+    pub last_unix: u64,
+    /// Whether a save is going on.
+    pub in_progress: bool,
+    /// Whether that is to make the log shorter.
+    pub rewrite_in_progress: bool,
+    /// Whether another such waits.
+    pub rewrite_scheduled: bool,
+    /// Seconds the one at hand has taken; `None` without one.
+    pub current_seconds: Option<u64>,
+    /// Seconds the last one took; `None` before the first.
+    pub last_seconds: Option<u64>,
+    /// Whether the last one failed.
+    pub last_failed: bool,
+    /// How many were written since the start.
+    pub count: u64,
 }
 
 impl NodeFacts {

@@ -11,7 +11,7 @@ mod snapshot;
 mod worker;
 
 pub use counter::Counter;
-pub use facts::NodeFacts;
+pub use facts::{NodeFacts, SaveFacts};
 pub use histogram::{Distribution, Recorder};
 pub use process::{Process, system_memory_bytes, system_name};
 pub use rates::{Rates, Sample};

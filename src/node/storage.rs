@@ -7,17 +7,20 @@ use crate::command::Time;
 use crate::config::{Config, OnError, WalPolicy};
 use crate::engine::{ApplyError, Engine};
 use crate::limits;
+use crate::wal::collect::Collector;
 use crate::wal::files::SystemFiles;
 use crate::wal::lane::{Lane, LaneError, LaneOptions};
-use crate::wal::log::{Log, LogState};
+use crate::wal::log::{Hooks, Log, LogState};
 use crate::wal::recovery::{self, BadPayload, Outcome, Progress, Target};
+use crate::wal::snapshotter::{Purpose, Snapshotter, SnapshotterOptions};
 use crate::worker::Shared;
 use cluster::record::frame::{FrameWriter, stamp};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -64,6 +67,7 @@ impl Storage {
         &self,
         config: &Config,
         shared: &Arc<Shared>,
+        snapshots: &Arc<Snapshotter>,
         end: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<Running>, NodeError> {
         let engine = &shared.engine;
@@ -93,7 +97,14 @@ impl Storage {
                 end();
             }
         });
-        let thread = log.start(lane, on_state)?;
+        let asked = Arc::downgrade(snapshots);
+        let want_snapshot = Box::new(move || {
+            // One that is being written is as good.
+            let _ = asked.upgrade().map(|snapshots| snapshots.begin(Purpose::Rewrite));
+        });
+        let last_snapshot_ms = found.snapshots.last().and_then(|file| modified_ms(&file.path));
+        let hooks = Hooks { on_state, want_snapshot, last_snapshot_ms };
+        let thread = log.start(lane, collector(&found), hooks)?;
         Ok(Some(Running { log, thread }))
     }
 }
@@ -140,6 +151,55 @@ impl Storage {
     }
 }
 
+impl Storage {
+    /// The thread for snapshots of the node's engine.
+    ///
+    /// # Errors
+    /// When the folder of snapshots cannot be used.
+    pub(super) fn snapshots(
+        &self,
+        config: &Config,
+        shared: &Shared,
+    ) -> Result<Arc<Snapshotter>, NodeError> {
+        let folder = self.folder.join("snapshots");
+        let newest = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let last_save_ms = newest.filter_map(|file| modified_ms(&file.path())).max();
+        let (settling, covering) = (shared.log.clone(), shared.log.clone());
+        let options = SnapshotterOptions {
+            engine: shared.engine.clone(),
+            files: Arc::new(SystemFiles),
+            folder,
+            rate: config.wal.snapshot_rate,
+            last_save_ms,
+            settle: Box::new(move |groups| settling.as_ref().map_or(Ok(()), |l| l.settle(groups))),
+            on_saved: Box::new(move |groups| {
+                if let Some(log) = &covering {
+                    log.cover(groups);
+                }
+            }),
+        };
+        let refused = |error: io::Error| NodeError::Data(self.folder.clone(), error.to_string());
+        Snapshotter::start(options).map(Arc::new).map_err(refused)
+    }
+}
+
+/// What is on disk already, for who decides when it may go.
+fn collector(found: &Outcome) -> Collector {
+    let mut collector = Collector::default();
+    for file in &found.segments {
+        let created_ms = modified_ms(&file.path).unwrap_or(0);
+        collector.close(file.number, file.bytes, created_ms, file.last.clone());
+    }
+    found.snapshots.iter().for_each(|file| collector.cover(&file.last));
+    collector
+}
+
+fn modified_ms(path: &Path) -> Option<u64> {
+    let modified = fs::metadata(path).and_then(|facts| facts.modified()).ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 /// What is damaged, and what to do.
 fn told_damage(found: &Outcome) -> String {
     let places: Vec<String> = found
@@ -181,7 +241,9 @@ struct Loader<'a> {
 
 impl Target for Loader<'_> {
     fn apply(&self, group: Group, payload: &[u8], time: GroupTime) -> Result<(), BadPayload> {
-        match self.engine.apply(group, payload, Time(time.0)) {
+        // The command's own time may have been a little behind its record's.
+        let time = Time(time.0.saturating_sub(limits::REPLAY_LATE_MS));
+        match self.engine.apply(group, payload, time) {
             Ok(()) => Ok(()),
             Err(ApplyError::Full) => {
                 self.full.fetch_add(1, Ordering::Relaxed);
@@ -189,6 +251,10 @@ impl Target for Loader<'_> {
             }
             Err(ApplyError::Effect(_) | ApplyError::Group) => Err(BadPayload),
         }
+    }
+
+    fn forget(&self, group: Group) {
+        self.engine.clear_group(group);
     }
 
     fn set_log(&self, group: Group, epoch: Epoch, seq: Seq, time: GroupTime) {

@@ -44,7 +44,6 @@ impl Server {
                 out.integer(0);
                 out.array(0);
             }
-            "lastsave" => out.integer(i64::try_from(self.started_seconds()).unwrap_or(0)),
             "wait" => wait(call.args, out),
             "lolwut" => out.verbatim(&format!("{CRAB}\nCrabCache {VERSION}\n")),
             "readonly" | "readwrite" | "asking" => out.error(NO_CLUSTER),
@@ -52,21 +51,33 @@ impl Server {
         }
     }
 
-    /// Ends the node. There is no answer: the connection closes, as clients expect.
+    /// Ends the node, when what is to be saved was saved. There is no answer: the connection
+    /// closes, as clients expect.
     pub(super) fn shutdown(
         &self,
         args: Args<'_>,
         session: &Session,
         out: &mut Answer<'_>,
     ) -> After {
-        let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        if args.iter().any(|word| is(word, "abort")) {
+        let has = |name: &str| args.iter().any(|w| w.eq_ignore_ascii_case(name.as_bytes()));
+        let known = ["nosave", "save", "now", "force", "abort"];
+        let is_known = |w: &[u8]| known.iter().any(|n| w.eq_ignore_ascii_case(n.as_bytes()));
+        let abort = has("abort");
+        if !args.iter().all(is_known) || has("save") && has("nosave") || abort && args.len() > 1 {
+            out.error(errors::SYNTAX);
+            return After::Continue;
+        }
+        if abort {
             out.error("ERR No shutdown in progress.");
             return After::Continue;
         }
-        if !args.iter().all(|word| ["nosave", "save", "now", "force"].iter().any(|n| is(word, n))) {
-            out.error(errors::SYNTAX);
-            return After::Continue;
+        let save = has("save") || !has("nosave") && self.saves_at_end();
+        if let Some(error) = save.then(|| self.save_now().err()).flatten() {
+            tracing::error!("SHUTDOWN: {error}");
+            if !has("force") {
+                out.error(&error);
+                return After::Continue;
+            }
         }
         let client = &session.client;
         tracing::info!(id = client.id, peer = %client.peer, "SHUTDOWN by a client");

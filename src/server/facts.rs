@@ -77,6 +77,7 @@ impl Server {
             workers_active: self.shared.load.active() as u64,
             max_clients: config.server.max_clients as u64,
             loading: false,
+            saves: self.save_facts(),
             cluster_enabled: false,
             slowlog_len: self.shared.slowlog.len() as u64,
             slowlog_last_id: latest.as_ref().map_or(0, |entry| entry.id),

@@ -10,6 +10,7 @@ mod handshake;
 pub mod info;
 mod probes;
 mod reports;
+mod saving;
 mod settings;
 pub mod stats;
 
@@ -19,6 +20,7 @@ use crate::command::introspect;
 use crate::config::{Config, Key};
 use crate::engine::glob_match;
 use crate::security::Tokens;
+use crate::wal::snapshotter::Snapshotter;
 use crate::worker::{After, Answer, Call, Session, Sessions, Shared};
 use handshake::Attempts;
 use parking_lot::Mutex;
@@ -35,6 +37,8 @@ pub struct Server {
     tokens: Tokens,
     attempts: Attempts,
     ending: watch::Sender<bool>,
+    /// `None`: data lives in memory only.
+    snapshots: Option<Arc<Snapshotter>>,
 }
 
 /// The settings in force.
@@ -60,7 +64,15 @@ impl Server {
             shared,
             identity,
             ending,
+            snapshots: None,
         }
+    }
+
+    /// That server, of a node that keeps snapshots.
+    #[must_use]
+    pub fn with_snapshots(mut self, snapshots: Arc<Snapshotter>) -> Server {
+        self.snapshots = Some(snapshots);
+        self
     }
 
     /// Lets the node end: no command is taken any more, workers send what is left and stop.
@@ -87,6 +99,9 @@ impl Sessions for Server {
                 probes::run(name, call.args.from(2), out);
             }
             ("debug", _) => return self.debug(call.args, out),
+            ("save" | "bgsave" | "bgrewriteaof" | "lastsave", _) => {
+                self.saving(name, call.args.from(1), out);
+            }
             ("shutdown", _) => return self.shutdown(call.args.from(1), session, out),
             ("ping" | "echo" | "hello" | "auth" | "quit" | "reset" | "select", _) => {
                 return self.handshake(call, session, out);

@@ -2,14 +2,16 @@
 //! for everybody who waits. Nothing is forgotten before it is synced: after an error all of it is
 //! written again, to another segment.
 
+use super::collect::{Ages, Collector, Need, wants_snapshot};
 use super::lane::{Lane, LaneError};
 use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
 use crate::limits;
-use cluster::record::Seq;
+use cluster::record::{Epoch, Seq};
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +28,19 @@ pub enum LogState {
     Failing(String),
     /// It could not be written, and the node goes on without.
     GivenUp(String),
+}
+
+/// Asked for a snapshot when the log has become long or old.
+pub type WantSnapshot = Box<dyn Fn() + Send>;
+
+/// What the log's thread calls, and what it begins with.
+pub struct Hooks {
+    /// Told of every change of state.
+    pub on_state: OnState,
+    /// See [`WantSnapshot`].
+    pub want_snapshot: WantSnapshot,
+    /// When the last snapshot was written, in milliseconds since the Unix epoch.
+    pub last_snapshot_ms: Option<u64>,
 }
 
 /// Told of every change of state; called on the log's thread.
@@ -45,7 +60,14 @@ pub struct Log {
     rounds: watch::Sender<u64>,
     bell: Bell,
     ending: AtomicBool,
+    ended: AtomicBool,
+    /// Somebody waits for a sync, whatever the policy.
+    asked: AtomicBool,
     figures: Figures,
+    /// Up to where snapshots hold the groups, as told last and not looked at yet.
+    covered: Mutex<Vec<(Group, Seq)>>,
+    /// Signalled after every round.
+    settled: Condvar,
 }
 
 /// Counts for metrics and INFO.
@@ -102,8 +124,38 @@ impl Log {
             rounds: watch::Sender::new(0),
             bell: Bell::default(),
             ending: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             figures: Figures::default(),
+            covered: Mutex::new(Vec::new()),
+            settled: Condvar::new(),
         }
+    }
+
+    /// A snapshot holds these groups up to these records: segments with nothing else may go.
+    pub fn cover(&self, groups: &[(Group, Seq)]) {
+        *self.covered.lock() = groups.to_vec();
+        self.bell.ring();
+    }
+
+    /// Returns when the log is on disk up to these records.
+    ///
+    /// # Errors
+    /// When it was given up, or the node is ending.
+    pub fn settle(&self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()> {
+        let mut state = self.state.lock();
+        while !groups.iter().all(|&(group, _, seq)| self.is_durable(group, seq)) {
+            if let LogState::GivenUp(reason) = &*state {
+                return Err(io::Error::other(reason.clone()));
+            }
+            if self.ended.load(Ordering::Acquire) {
+                return Err(io::Error::other("the node is ending"));
+            }
+            self.asked.store(true, Ordering::Release);
+            self.bell.ring();
+            self.settled.wait_for(&mut state, Duration::from_millis(limits::WAL_IDLE_MS));
+        }
+        Ok(())
     }
 
     /// Whether replies wait for the disk: `wal.policy = sync`.
@@ -160,12 +212,19 @@ impl Log {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(self: &Arc<Log>, lane: Lane, on_state: OnState) -> io::Result<JoinHandle<()>> {
+    pub fn start(
+        self: &Arc<Log>,
+        lane: Lane,
+        collector: Collector,
+        hooks: Hooks,
+    ) -> io::Result<JoinHandle<()>> {
+        let Hooks { on_state, want_snapshot, last_snapshot_ms } = hooks;
         let _ = self.on_state.set(on_state);
         self.engine.each_log_position(|group, seq| {
             self.durable[usize::from(group.number())].store(seq.0, Ordering::Release);
         });
         self.engine.start_log();
+        let lane_number = lane.number();
         let writer = Writer {
             log: self.clone(),
             lane,
@@ -175,6 +234,14 @@ impl Log {
             spare: Vec::new(),
             synced_nanos: clock::monotonic_nanos(),
             failing: false,
+            segment: lane_number,
+            began_ms: clock::now().0,
+            last: BTreeMap::new(),
+            collector,
+            want_snapshot,
+            snapshot_ms: last_snapshot_ms,
+            weighed_nanos: 0,
+            changed: false,
         };
         thread::Builder::new().name("log".into()).spawn(move || writer.run())
     }
@@ -209,6 +276,16 @@ struct Writer {
     spare: Vec<LogPiece>,
     synced_nanos: u64,
     failing: bool,
+    /// The segment at hand: its number, when it began, the last record of each group in it.
+    segment: u64,
+    began_ms: u64,
+    last: BTreeMap<Group, Seq>,
+    collector: Collector,
+    want_snapshot: WantSnapshot,
+    snapshot_ms: Option<u64>,
+    weighed_nanos: u64,
+    /// Something was logged since the last snapshot.
+    changed: bool,
 }
 
 impl Writer {
@@ -220,6 +297,8 @@ impl Writer {
             }
             self.round(ending);
             if ending {
+                self.log.ended.store(true, Ordering::Release);
+                self.log.settled.notify_all();
                 return;
             }
             if !self.failing && self.lane.prepare().is_err() {
@@ -249,6 +328,10 @@ impl Writer {
             Ok(()) => {}
             Err(error) => self.failed(&error),
         }
+        if !self.failing {
+            self.collect();
+        }
+        self.log.settled.notify_all();
         self.log.rounds.send_modify(|round| *round += 1);
     }
 
@@ -262,6 +345,14 @@ impl Writer {
         self.unsynced.append(&mut pieces);
         while let Some(piece) = self.unsynced.get_mut(self.written) {
             let bytes = put(&mut self.lane, piece)?;
+            for &(group, seq) in piece.marks() {
+                let last = self.last.entry(group).or_default();
+                *last = (*last).max(seq);
+            }
+            self.changed = true;
+            if self.lane.number() != self.segment {
+                self.close_segments();
+            }
             self.log.figures.written_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.unsynced_bytes += bytes;
             self.written += 1;
@@ -275,6 +366,7 @@ impl Writer {
         let Wal { policy, interval, buffer_bytes, .. } = self.log.options;
         let due = policy == WalPolicy::Sync
             || ending
+            || self.log.asked.swap(false, Ordering::AcqRel)
             || u128::from(now.saturating_sub(self.synced_nanos)) >= interval.as_nanos()
             || self.unsynced_bytes >= buffer_bytes / 2;
         if self.unsynced.is_empty() || !due {
@@ -300,6 +392,57 @@ impl Writer {
             self.log.set_state(LogState::Well);
         }
         Ok(())
+    }
+
+    /// The lane has gone on to another segment. What the piece at hand holds may stand in either:
+    /// it counts for both.
+    fn close_segments(&mut self) {
+        let (now_ms, bytes) = (clock::now().0, self.log.options.segment_bytes);
+        for number in self.segment..self.lane.number() {
+            let last = self.last.iter().map(|(group, seq)| (*group, *seq)).collect();
+            self.collector.close(number, bytes, self.began_ms, last);
+        }
+        (self.segment, self.began_ms) = (self.lane.number(), now_ms);
+        let written = self.unsynced.get(self.written);
+        self.last = written.into_iter().flat_map(|piece| piece.marks()).copied().collect();
+    }
+
+    /// Puts segments away that nobody needs, and asks for a snapshot when it is worth it.
+    fn collect(&mut self) {
+        let covered = std::mem::take(&mut *self.log.covered.lock());
+        if !covered.is_empty() {
+            self.collector.cover(&covered);
+            (self.snapshot_ms, self.changed) = (Some(clock::now().0), false);
+            for number in self.collector.retirable() {
+                if let Err(error) = self.lane.retire(number) {
+                    tracing::warn!("a segment nobody needs stays: {error}");
+                    break;
+                }
+                self.collector.retired(number);
+            }
+        }
+        let nanos = clock::monotonic_nanos();
+        if nanos.saturating_sub(self.weighed_nanos) < limits::WAL_WEIGH_MS * 1_000_000 {
+            return;
+        }
+        self.weighed_nanos = nanos;
+        let now_ms = clock::now().0;
+        let since = |ms: u64| now_ms.saturating_sub(ms);
+        let engine = &self.log.engine;
+        let data_bytes: u64 =
+            (0..engine.shard_count()).map(|shard| engine.lock(shard).store().used_bytes()).sum();
+        let need = Need {
+            log_bytes: self.collector.bytes() + self.lane.position(),
+            data_bytes,
+            oldest_age_ms: self.collector.oldest_created_ms().map(since),
+            snapshot_age_ms: self.snapshot_ms.map(since),
+            changed: self.changed,
+        };
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let Wal { wal_ttl, snapshot_ttl, .. } = self.log.options;
+        if wants_snapshot(&need, &Ages { wal_ms: ms(wal_ttl), snapshot_ms: ms(snapshot_ttl) }) {
+            (self.want_snapshot)();
+        }
     }
 
     #[cold]

@@ -4,7 +4,8 @@
 //! 0   magic "CRABWAL1" | version u32 | salt u32 | number u64 | created u64 | crc u32 | zeros
 //! 4096   frames, one behind the other                                numbers little-endian
 //! ```
-//! `crc` is the CRC-32 (IEEE) of all before it. Frames that count carry the salt.
+//! `crc` is the CRC-32 (IEEE) of all before it. Frames that count carry the salt. A snapshot begins
+//! the same way, with the magic "CRABSNP1".
 
 use crate::limits::WAL_BLOCK_BYTES;
 use cluster::record::Salt;
@@ -17,16 +18,24 @@ pub const HEADER_BYTES: usize = WAL_BLOCK_BYTES;
 /// The format written, and the only one read.
 pub const VERSION: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"CRABWAL1";
 const CRC_AT: usize = 32;
 const DIGITS: usize = 20;
 
-/// What a segment says of itself.
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A segment of the log.
+    Segment,
+    /// A snapshot.
+    Snapshot,
+}
+
+/// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What frames in it carry; drawn anew in each life of a file.
     pub salt: Salt,
-    /// Its place among the segments.
+    /// Its place among the files of its kind.
     pub number: u64,
     /// When it began, in milliseconds since the Unix epoch.
     pub created_ms: u64,
@@ -60,11 +69,25 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
+impl FileKind {
+    fn magic(self) -> [u8; 8] {
+        match self {
+            FileKind::Segment => *b"CRABWAL1",
+            FileKind::Snapshot => *b"CRABSNP1",
+        }
+    }
+}
+
 impl Header {
-    /// Writes it into the first [`HEADER_BYTES`] of `block`.
+    /// Writes that of a segment into the first [`HEADER_BYTES`] of `block`.
     pub fn encode(&self, block: &mut [u8]) {
+        self.encode_as(FileKind::Segment, block);
+    }
+
+    /// Writes it into the first [`HEADER_BYTES`] of `block`.
+    pub fn encode_as(&self, kind: FileKind, block: &mut [u8]) {
         block[..HEADER_BYTES].fill(0);
-        block[0..8].copy_from_slice(&MAGIC);
+        block[0..8].copy_from_slice(&kind.magic());
         block[8..12].copy_from_slice(&VERSION.to_le_bytes());
         block[12..16].copy_from_slice(&self.salt.number().to_le_bytes());
         block[16..24].copy_from_slice(&self.number.to_le_bytes());
@@ -73,13 +96,21 @@ impl Header {
         block[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     }
 
-    /// Reads it from the beginning of `bytes`.
+    /// Reads that of a segment from the beginning of `bytes`.
     ///
     /// # Errors
     /// When it is none that this version reads.
     pub fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
+        Header::decode_as(FileKind::Segment, bytes)
+    }
+
+    /// Reads it from the beginning of `bytes`.
+    ///
+    /// # Errors
+    /// When it is none of this kind that this version reads.
+    pub fn decode_as(kind: FileKind, bytes: &[u8]) -> Result<Header, HeaderError> {
         let block = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Short)?;
-        if block[..8] != MAGIC {
+        if block[..8] != kind.magic() {
             return Err(HeaderError::Magic);
         }
         let u32_at = |at: usize| u32::from_le_bytes(array(block, at));
@@ -123,7 +154,8 @@ pub fn is_spare(name: &str) -> bool {
     number_before(name, ".spare").is_some()
 }
 
-fn number_before(name: &str, end: &str) -> Option<u64> {
+/// The number that a name ending so begins with.
+pub(super) fn number_before(name: &str, end: &str) -> Option<u64> {
     let digits = name.strip_suffix(end)?;
     let whole = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| whole)
@@ -131,7 +163,9 @@ fn number_before(name: &str, end: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEADER_BYTES, Header, HeaderError, file_name, is_spare, number_of, spare_name};
+    use super::{
+        FileKind, HEADER_BYTES, Header, HeaderError, file_name, is_spare, number_of, spare_name,
+    };
     use cluster::record::Salt;
 
     fn header() -> Header {
@@ -167,6 +201,15 @@ mod tests {
             }
         }
         assert_eq!(Header::decode(&block[..HEADER_BYTES - 1]), Err(HeaderError::Short));
+    }
+
+    #[test]
+    fn a_snapshot_is_no_segment() {
+        let mut block = vec![0; HEADER_BYTES];
+        header().encode_as(FileKind::Snapshot, &mut block);
+        assert_eq!(block[..8], *b"CRABSNP1");
+        assert_eq!(Header::decode_as(FileKind::Snapshot, &block), Ok(header()));
+        assert_eq!(Header::decode(&block), Err(HeaderError::Magic));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::command::parse::session;
 use crate::command::spec::Flag::{
-    Admin, AllowBusy, Fast, Loading, NoMulti, NoScript, ReadOnly, Stale,
+    Admin, AllowBusy, Fast, Loading, NoAsyncLoading, NoMulti, NoScript, ReadOnly, Stale,
 };
 use crate::command::spec::{Argument, Category, Docs, Family, Spec};
 
@@ -48,6 +48,26 @@ pub(super) const ROWS: &[Spec] = &[
                 "server",
             )
             .complexity("O(1)"),
+        ),
+    Spec::new("save", 1, Family::Server, session)
+        .flags(&[Admin, NoScript, NoAsyncLoading, NoMulti])
+        .docs(
+            &Docs::new("Synchronously saves the database(s) to disk.", "1.0.0", "server")
+                .complexity("O(N) where N is the total number of keys in all databases"),
+        ),
+    Spec::new("bgsave", -1, Family::Server, session)
+        .flags(&[Admin, NoScript, NoAsyncLoading])
+        .docs(
+            &Docs::new("Asynchronously saves the database(s) to disk.", "1.0.0", "server")
+                .complexity("O(1)")
+                .history(&[("3.2.2", "Added the `SCHEDULE` option.")])
+                .arguments(&[Argument::flag("schedule", "SCHEDULE").since("3.2.2").optional()]),
+        ),
+    Spec::new("bgrewriteaof", 1, Family::Server, session)
+        .flags(&[Admin, NoScript, NoAsyncLoading])
+        .docs(
+            &Docs::new("Asynchronously rewrites the append-only file to disk.", "1.0.0", "server")
+                .complexity("O(1)"),
         ),
     Spec::new("wait", 3, Family::Server, session)
         .categories(&[Category::Connection])

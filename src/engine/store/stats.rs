@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// Bytes of memory held.
-    pub(super) fn used_bytes(&self) -> u64 {
+    pub fn used_bytes(&self) -> u64 {
         let blocks = self.segments.blocks() + self.index.blocks() + self.graveyard.len();
         let admission = self.admission.as_ref().map_or(0, Admission::bytes);
         let heap = self.index.heap_bytes() + admission;

@@ -35,6 +35,9 @@ pub trait Target: Sync {
     /// When it does not understand them; the group gets no more.
     fn apply(&self, group: Group, payload: &[u8], time: GroupTime) -> Result<(), BadPayload>;
 
+    /// What was given of the group so far does not count: a snapshot begins it again.
+    fn forget(&self, group: Group);
+
     /// The group is complete up to here.
     fn set_log(&self, group: Group, epoch: Epoch, seq: Seq, time: GroupTime);
 
@@ -105,6 +108,8 @@ impl Target for Nobody {
     fn apply(&self, _: Group, _: &[u8], _: GroupTime) -> Result<(), BadPayload> {
         Ok(())
     }
+
+    fn forget(&self, _: Group) {}
 
     fn set_log(&self, _: Group, _: Epoch, _: Seq, _: GroupTime) {}
 }

@@ -98,9 +98,13 @@ impl Replay<'_> {
     /// A record of a snapshot.
     fn restore(&mut self, file: usize, offset: u64, record: &Record<'_>) {
         let header = &record.header;
-        let mine = self.share.holds(header.group) && header.kind == Kind::Effects;
-        if !mine || !self.plan.is_start(header.group, file) {
+        if !self.share.holds(header.group) || !self.plan.is_start(header.group, file) {
             return;
+        }
+        match header.kind {
+            Kind::Effects => {}
+            Kind::Truncate => return self.target.forget(header.group),
+            Kind::EpochStart | Kind::Base | Kind::Drop | Kind::Synced => return,
         }
         let bad = &mut self.bad[usize::from(header.group.number())];
         if bad.is_none() && self.target.apply(header.group, record.payload, header.time).is_err() {
