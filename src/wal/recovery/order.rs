@@ -124,8 +124,8 @@ impl<P: Copy> Order<P> {
         }
     }
 
-    /// A frame that waited and whose turn may have come: where it stands. To be offered by
-    /// [`Order::again`].
+    /// A frame that waited and whose turn has come: where it stands; `marks` as in
+    /// [`Order::offer`].
     pub fn next_ready(&mut self, marks: &mut Vec<bool>) -> Option<P> {
         while let Some(id) = self.ready.pop_first() {
             let Some((place, records)) = self.waiting.remove(&id) else { continue };
