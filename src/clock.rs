@@ -35,6 +35,17 @@ pub fn monotonic_nanos() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds since the machine started; never steps back, and counts while it sleeps: what
+/// leases are measured by.
+pub fn boot_millis() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a value of ours.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0;
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    if failed { monotonic_nanos() / 1_000_000 } else { seconds * 1000 + nanos / 1_000_000 }
+}
+
 /// Milliseconds from the start of the process's clock to the Unix epoch, times a million, as last
 /// compared: what turns monotonic nanoseconds into the time of day without asking twice.
 static OFFSET_NANOS: AtomicU64 = AtomicU64::new(0);

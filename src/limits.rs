@@ -1,6 +1,34 @@
 //! Every bound of a queue, buffer, retry and wait, in one place, related by const assertions.
 //! Holds numbers only.
 
+mod control;
+mod forward;
+pub mod operators;
+mod replication;
+
+pub use control::{
+    CONTROL_CALL_MS_MAX, CONTROL_CALLS_MAX, CONTROL_DISK_BATCH_MAX, CONTROL_DISK_CACHE_BYTES,
+    CONTROL_DISK_JOBS_MAX, CONTROL_FORM_MS_MAX, CONTROL_LOOK_MS, CONTROL_LOOK_MS_MIN,
+    CONTROL_LOST_MS, CONTROL_MESSAGE_BYTES_MAX, CONTROL_POSITIONS_MS_MAX, CONTROL_PROPOSAL_MS_MAX,
+    CONTROL_PROPOSALS_MAX, CONTROL_PULSE_MS_MAX, CONTROL_PULSE_MS_MIN, CONTROL_REOPEN_MS,
+    CONTROL_SEEK_MS, CONTROL_WRITE_MS_MAX, RAFT_ELECTION_MS_MAX, RAFT_ELECTION_MS_MIN,
+    RAFT_HEARTBEAT_MS, RAFT_KEPT_ENTRIES, RAFT_PAYLOAD_ENTRIES_MAX, RAFT_RETRY_MS,
+    RAFT_SNAPSHOT_CHUNK_BYTES, RAFT_SNAPSHOT_CHUNK_MS_MAX, RAFT_SNAPSHOT_ENTRIES,
+    VOTER_LAG_ENTRIES_MAX,
+};
+pub use forward::{
+    ANNOUNCED_NODES_MAX, FORWARD_CALL_BYTES_MAX, FORWARD_CALL_MS_MAX, FORWARD_CALLS_MAX,
+    FORWARD_GRACE_MS, FORWARD_QUEUE_BYTES_MAX, FORWARD_REPLY_BYTES_MAX, FORWARD_REST_MS,
+    FORWARD_SPACES_MAX, FORWARD_STEP_MS_MAX, FORWARD_STEP_MS_MIN, FORWARD_TURN_NANOS_MAX,
+    FORWARD_WAIT_MS_MAX, HOST_BYTES_MAX, WAIT_MS_MAX, WAIT_STEP_MS,
+};
+pub use replication::{
+    BACKLOG_BYTES_MIN, BACKLOG_PART, CLUSTER_PROPOSALS_MAX, HANDOVER_LOOK_MS, HANDOVER_LOOKS_MAX,
+    LEASE_LOOK_MS, REPLICATION_AHEAD_BYTES, REPLICATION_EVENTS_MAX, REPLICATION_FLUSH_MS,
+    REPLICATION_FLUSH_TRIES, REPLICATION_OPEN_MS_MAX, REPLICATION_PAUSE_US, REPLICATION_REOPEN_MS,
+    RESYNC_CHUNK_BYTES, RESYNC_SNAPSHOT_MS,
+};
+
 /// Values longer than this become reference-counted buffers of their own.
 pub const SHARED_VALUE_BYTES_MIN: usize = 16 * 1024;
 /// Longest key: with the longest value kept in a segment it fits the smallest segment. Redis
@@ -76,6 +104,11 @@ pub const ARENA_AHEAD_PART: u64 = 256;
 pub const ARENA_TRIM_BLOCKS_MAX: usize = 8;
 /// Items that a step of expiry, and one of cleaning, looks at.
 pub const UPKEEP_ITEMS_MAX: usize = 256;
+/// Items that a step looks at after the node's role in a group has changed.
+pub const ROLE_ITEMS_MAX: usize = 128;
+/// How long a segment of copies rests in which items are past their deadline and their primary has
+/// not said so, in milliseconds.
+pub const REPLICA_EXPIRY_MS: u64 = 1000;
 /// Blocks that a step of upkeep gives up.
 pub const UPKEEP_BLOCKS_MAX: usize = 4;
 /// Segments weighed by a step in search of one to clean.
@@ -93,7 +126,9 @@ pub const COMPACT_BLOCKS_MAX: usize = 1024;
 
 // What a step does before it looks how much that was: expiry, cleaning, and an eviction in which
 // both regions are searched.
-const _: () = assert!(2 * UPKEEP_ITEMS_MAX + 3 * SECOND_CHANCES_MAX as usize <= STEP_ITEMS_MAX);
+const _: () = assert!(
+    2 * UPKEEP_ITEMS_MAX + ROLE_ITEMS_MAX + 3 * SECOND_CHANCES_MAX as usize <= STEP_ITEMS_MAX
+);
 const _: () = assert!(KEY_BYTES_MAX + SHARED_VALUE_BYTES_MIN <= STEP_BYTES_MAX / 8);
 // Workers and sessions.
 
@@ -107,6 +142,12 @@ pub const READ_BYTES: usize = 64 * 1024;
 pub const TURN_READS_MAX: usize = 4;
 /// Time that one connection's commands take before others have a turn.
 pub const TURN_NANOS_MAX: u64 = 1_000_000;
+/// Events of connections that a worker takes from the system at once.
+pub const ROUND_EVENTS_MAX: usize = 256;
+/// Rounds of turns before the rest of a worker's runtime has a turn.
+pub const ROUNDS_MAX: usize = 4;
+/// Turns of tasks before the runtime looks at its sockets and timers.
+pub const EVENT_INTERVAL: u32 = 2;
 /// Commands that are decoded, hashed and executed in one go.
 pub const BATCH_COMMANDS_MAX: usize = 64;
 /// Empty lines between two commands before others have a turn.
@@ -200,6 +241,8 @@ pub const HISTOGRAM_NANOS_BITS: u32 = 36;
 pub const COMMAND_LATENCY_GROUPING: u32 = 5;
 /// Parts of a power of two in the latencies of a shard, of which there are many: known to 1/8.
 pub const SHARD_LATENCY_GROUPING: u32 = 3;
+/// Parts of a power of two in the latencies of syncs: known to 1/8.
+pub const LOG_LATENCY_GROUPING: u32 = 3;
 /// Most error codes counted apart by a worker.
 pub const ERROR_CODES_MAX: usize = 128;
 /// Longest error code counted under its own name.
@@ -294,6 +337,22 @@ pub const SNAPSHOT_TIME_MARGIN_MS: u64 = 1000;
 pub const SNAPSHOT_PAUSE_MS_MAX: u64 = 100;
 /// The log may grow to this many bytes, or those of the data, before it is worth a snapshot.
 pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// Bytes of a backup that a node gives at once, but for a single large item.
+pub const BACKUP_CHUNK_BYTES: usize = 256 * 1024;
+/// Steps of walks it takes for that at most.
+pub const BACKUP_STEPS_MAX: usize = 256;
+/// Values of a backup from this length on are handed over without a copy.
+pub const BACKUP_SHARED_BYTES_MIN: usize = 64 * 1024;
+/// A backup of which nothing was read for so long is given up.
+pub const BACKUP_IDLE_MS_MAX: u64 = 30_000;
+/// Longest wait of `crabcache backup` for the node.
+pub const BACKUP_ANSWER_MS_MAX: u64 = 30_000;
+/// Longest line of an answer that it reads.
+pub const BACKUP_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Most parts of an answer that it reads.
+pub const BACKUP_PARTS_MAX: usize = 64 * 1024;
+/// Time between two lines about how far it is.
+pub const BACKUP_TOLD_MS: u64 = 1000;
 /// Retired segments kept to be used again; further ones are removed.
 pub const WAL_SPARE_SEGMENTS_MAX: usize = 2;
 
@@ -304,6 +363,12 @@ const _: () = assert!(WAL_SEGMENT_BYTES_MIN > 2 * WAL_BLOCK_BYTES as u64);
 
 /// How far the time of a command may be behind that of its record, which others had moved on.
 pub const REPLAY_LATE_MS: u64 = 1000;
+/// Payloads from this length on are shared with the log instead of copied into it.
+pub const LOG_SPLICE_BYTES_MIN: usize = 64 * 1024;
+/// Items of a group that are given up while a lock is held.
+pub const CLEAR_ITEMS_PER_LOCK: usize = 256;
+/// Items of a group that a digest looks at while it holds a lock.
+pub const DIGEST_ITEMS_PER_LOCK: usize = 512;
 /// Time between two lines about a recovery that goes on.
 pub const RECOVERY_TOLD_MS: u64 = 1000;
 /// Damaged places that are named when a node refuses to start.
@@ -313,10 +378,14 @@ pub const RECOVERY_DAMAGES_TOLD_MAX: usize = 4;
 pub const WAL_TICK_MS: u64 = 5;
 /// The same while there is nothing.
 pub const WAL_IDLE_MS: u64 = 50;
+/// What is written and not synced under `async`; with more it is synced before its time.
+pub const WAL_UNSYNCED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Time between two looks whether the log is long or old enough for a snapshot.
 pub const WAL_WEIGH_MS: u64 = 1000;
 /// Time between two tries to write to a disk that failed.
 pub const WAL_RETRY_MS: u64 = 1000;
+/// A sync that takes longer is counted as slow, as Redis does.
+pub const WAL_SYNC_SLOW_MS: u64 = 2000;
 /// Empty pieces of the log that are kept for use.
 pub const WAL_PIECES_KEPT_MAX: usize = 512;
 /// Places in the list of those who wait for the disk, above which it is not kept.
@@ -333,3 +402,75 @@ pub const RECOVERY_WAITING_FRAMES_MAX: usize = 64 * 1024;
 pub const RECOVERY_THREADS_MAX: usize = 256;
 /// Bytes that are read between two reports of progress.
 pub const RECOVERY_PROGRESS_BYTES: u64 = 16 * 1024 * 1024;
+// What clients see of a cluster.
+
+/// Most listeners beside those of `server.port` and `server.forward_port`.
+pub const LISTENERS_MAX: usize = 16;
+/// Longest name of a listener.
+pub const LISTENER_NAME_BYTES_MAX: usize = 32;
+
+const _: () = assert!(LISTENERS_MAX + 2 <= u8::MAX as usize);
+
+/// Most copies of an item, the primary's included.
+pub const REPLICATION_FACTOR_MAX: u64 = 5;
+
+// Between nodes (`peer`).
+
+/// Handshakes under way above which an address must prove that it can hear us before it costs
+/// more than a packet …
+pub const PEER_HANDSHAKES_RETRY: usize = 16;
+/// … and above which nobody is heard at all.
+pub const PEER_HANDSHAKES_MAX: usize = 256;
+/// What is kept of a connection that nobody has looked at yet, and of all such together.
+pub const PEER_INCOMING_BYTES_MAX: u64 = 16 * 1024;
+/// See [`PEER_INCOMING_BYTES_MAX`].
+pub const PEER_INCOMING_TOTAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A connection is made within this time, or given up.
+pub const PEER_DIAL_MS_MAX: u64 = 2000;
+/// A connection on which nothing comes for this long is dead.
+pub const PEER_IDLE_MS_MAX: u64 = 5000;
+/// Something is sent at least this often.
+pub const PEER_KEEP_ALIVE_MS: u64 = 250;
+/// The round trip that is assumed before the first was measured.
+pub const PEER_INITIAL_RTT_MS: u64 = 5;
+/// The first pause between two tries to connect; it doubles up to …
+pub const PEER_REDIAL_MS_MIN: u64 = 50;
+/// … this.
+pub const PEER_REDIAL_MS_MAX: u64 = 1000;
+/// Closing waits this long for the peers to hear of it.
+pub const PEER_CLOSE_MS_MAX: u64 = 1000;
+/// What a stream may hold that its reader has not taken.
+pub const PEER_STREAM_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// The same for all streams of a connection: seven readers that stand still leave room for others.
+pub const PEER_CONNECTION_WINDOW_BYTES: u32 = 8 * PEER_STREAM_WINDOW_BYTES;
+/// What may be on its way on a connection.
+pub const PEER_SEND_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Calls under way to a peer, those that wait for the connection included.
+pub const PEER_CALLS_MAX: u32 = 1024;
+/// Streams from a peer.
+pub const PEER_STREAMS_MAX: u32 = 64;
+/// Connections for single calls of nodes that know only an address.
+pub const PEER_VISITS_MAX: usize = 64;
+/// Datagrams that wait to be sent, and to be handled; the oldest go when there are more.
+pub const PEER_DATAGRAM_BYTES_MAX: usize = 256 * 1024;
+/// What the system is asked to hold for a socket, each way.
+pub const PEER_SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// What a stream holds that is not sent yet, at which its writers wait. One message may be larger.
+pub const PEER_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages up to this long are copied together; of longer ones the parts are referred to.
+pub const PEER_COPY_BYTES_MAX: usize = 4 * 1024;
+/// Room for messages that are copied together is taken in pieces of this size.
+pub const PEER_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces of a stream that are taken from the transport at once.
+pub const PEER_CHUNKS_PER_READ: usize = 32;
+/// Longest message of the control plane.
+pub const PEER_CONTROL_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest message of the data plane: a command with the longest value, and something around it.
+pub const PEER_DATA_MESSAGE_BYTES_MAX: usize = VALUE_BYTES_MAX_RELAXED + 64 * 1024 * 1024;
+
+const _: () = assert!(PEER_HANDSHAKES_RETRY < PEER_HANDSHAKES_MAX);
+const _: () = assert!(4 * PEER_KEEP_ALIVE_MS < PEER_IDLE_MS_MAX);
+const _: () = assert!(PEER_DIAL_MS_MAX < PEER_IDLE_MS_MAX);
+const _: () = assert!(PEER_REDIAL_MS_MIN < PEER_REDIAL_MS_MAX);
+const _: () = assert!(PEER_COPY_BYTES_MAX < PEER_PIECE_BYTES);
+const _: () = assert!(PEER_DATA_MESSAGE_BYTES_MAX < u32::MAX as usize);

@@ -1,6 +1,10 @@
 //! The composition root: makes a node out of its parts, starts and stops it. Nothing else knows
 //! all of them.
 
+mod admin;
+mod cluster;
+pub mod forward;
+mod listen;
 mod memory;
 mod storage;
 
@@ -11,13 +15,16 @@ use crate::engine::{self, Engine, EngineOptions};
 use crate::http::{self, HttpServer, HttpState};
 use crate::limits;
 use crate::metrics::{CommandIndex, Commands, Metrics};
-use crate::security;
 use crate::server::{Identity, Server};
+use crate::wal::files::{Files, SystemFiles};
 use crate::wal::log::Log;
+use crate::wal::snapshotter::Snapshotter;
 use crate::worker::{
-    self, Clients, DemandMeter, Elastic, Inboxes, Load, Notice, Settings, Shared, Slowlog,
-    WorkerOptions,
+    self, Clients, DemandMeter, Elastic, Entrance, Inboxes, Load, Notice, Others, Settings, Shared,
+    Slowlog, Views, WorkerOptions,
 };
+use cluster::{Cluster, Membership};
+use listen::Doors;
 use memory::Preparer;
 use std::fmt;
 use std::io;
@@ -28,9 +35,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use storage::{Running, Storage};
+use storage::{Loaded, Running, Storage};
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Why a node did not start, or ended otherwise than it should.
 #[derive(Debug)]
@@ -54,6 +62,8 @@ pub enum NodeError {
     Worker(usize),
     /// The log could not be written to its end.
     Log,
+    /// The node cannot be of its cluster, for this reason.
+    Cluster(String),
     /// The folder of the data cannot be used, for this reason.
     Data(PathBuf, String),
 }
@@ -69,6 +79,7 @@ impl fmt::Display for NodeError {
                 "memory.max_memory is {bytes} bytes, but {shards} shards need {least} at least: \
                  allow more, or set memory.shards to fewer"
             ),
+            NodeError::Cluster(reason) => write!(f, "cannot be of a cluster: {reason}"),
             NodeError::Log => f.write_str("the log could not be written to its end"),
             NodeError::Data(folder, reason) => {
                 write!(f, "cannot use data.dir {}: {reason}", folder.display())
@@ -91,24 +102,57 @@ impl From<io::Error> for NodeError {
 /// # Errors
 /// Why it did not start, or ended otherwise.
 pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
-    let listening = &config.server;
-    security::check_bind(listening.bind, !listening.tokens.is_empty(), listening.protected)
-        .map_err(NodeError::Bind)?;
-    let workers = listening.worker_count();
-    raise_descriptor_limit(listening.max_clients, workers);
-    let listeners = listen(&config, workers)?;
-    let address =
-        listeners.first().map_or(Ok(SocketAddr::new(listening.bind, 0)), |l| l.local_addr())?;
+    let clustered = config.cluster.enabled;
+    run_with(config, file, clustered, |_, _| {})
+}
+
+/// The same as a part of another program, for tests: `prepared` is given what the workers share
+/// and where the node listens, before anybody is served; `clustered`: with the listeners of a
+/// node of a cluster.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    config: Config,
+    file: Option<&Path>,
+    clustered: bool,
+    prepared: impl FnOnce(&Arc<Shared>, &[SocketAddr]),
+) -> Result<(), NodeError> {
+    start(config, file, Arc::new(SystemFiles), clustered, prepared)
+}
+
+/// The same, with the log and snapshots written to a file system of which calls may fail.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(config: Config, file: Option<&Path>, files: Arc<dyn Files>) -> Result<(), NodeError> {
+    start(config, file, files, false, |_, _| {})
+}
+
+fn start(
+    config: Config,
+    file: Option<&Path>,
+    files: Arc<dyn Files>,
+    clustered: bool,
+    prepared: impl FnOnce(&Arc<Shared>, &[SocketAddr]),
+) -> Result<(), NodeError> {
+    let workers = config.server.worker_count();
+    raise_descriptor_limit(config.server.max_clients, workers);
+    let Doors { by_worker, addresses, entrances } = listen::open(&config, clustered, workers)?;
+    let nowhere = SocketAddr::new(config.server.bind, 0);
+    let address = addresses.first().copied().unwrap_or(nowhere);
 
     // Signals are ours before anybody can know that the node is there.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let signals = {
-        let _context = runtime.enter();
-        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
-    };
-    let (shared, ready) = (Arc::new(share(&config, workers)), Arc::new(AtomicBool::new(false)));
-    let storage = Storage::open(&config)?;
-    shared.notice.set_loading(storage.is_some());
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = signals(&runtime)?;
+    let membership = Membership::load(&config)?;
+    let hash_seed = membership.as_ref().map_or_else(clock::random_u64, Membership::hash_seed);
+    let shared = Arc::new(share(&config, workers, entrances, hash_seed));
+    let ready = Arc::new(AtomicBool::new(false));
+    prepared(&shared, &addresses);
+    let storage = Storage::open(&config, files)?.map(Arc::new);
+    // Nothing is served before it is known what is ours.
+    shared.notice.set_loading(storage.is_some() || membership.is_some());
     let (end, mut ending) = watch::channel(false);
     let identity = Identity::new(address, file);
     let mut server = Server::new(shared.clone(), config.clone(), identity, end);
@@ -118,71 +162,118 @@ pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
         server = server.with_snapshots(snapshots.clone());
     }
     let server = Arc::new(server);
-    let (least, shards) = (shared.engine.max_memory_min(), shared.engine.shard_count());
-    if let Some(bytes) = config.memory.max_bytes().filter(|bytes| *bytes < least) {
-        return Err(NodeError::Memory { bytes, least, shards });
-    }
+    check_memory(&config, &shared.engine)?;
     let _preparer = Preparer::start(&shared.engine)?;
     let http = start_http(&config, &shared, &server, &ready)?;
     let (thread, numbers) = mpsc::channel();
-    let threads = start_workers(listeners, &shared, &server, &ending, &thread)?;
+    let threads = start_workers(by_worker, &shared, &server, &ending, &thread)?;
     drop(thread);
-    let mut numbers: Vec<_> = numbers.iter().take(threads.len()).collect();
-    numbers.sort_unstable();
-    let numbers = numbers.into_iter().map(|(_, number)| number).collect();
-    let meter = config.server.elastic.then(|| DemandMeter::new(numbers));
+    let meter = meter(&config, numbers.iter().take(threads.len()).collect());
     announce(&config, address, http.as_ref(), workers);
+    listen::announce(&shared.entrances, &addresses);
     let log = match storage.as_ref().zip(snapshots.as_ref()) {
-        Some((storage, snapshots)) => storage.start(&config, &shared, snapshots, ender(&server))?,
+        Some((storage, snapshots)) => {
+            let loading =
+                storage::Loading { config: config.clone(), storage, shared: &shared, snapshots };
+            let loaded = loading.start(&server)?;
+            runtime.block_on(load(&mut signals, &mut ending, loaded, &server))?
+        }
         None => None,
     };
-    shared.notice.set_loading(false);
-    ready.store(true, Ordering::Release);
+    let is_ending = *ending.borrow();
+    let start = |of| Cluster::start(&config, of, &shared, &addresses, snapshots.as_ref(), &ready);
+    let cluster = membership.filter(|_| !is_ending).map(start).transpose()?;
+    shared.notice.set_loading(is_ending);
+    if cluster.is_none() {
+        ready.store(!is_ending, Ordering::Release);
+    }
 
-    let lost = runtime.block_on(watch_over(signals, &shared, &mut ending, &threads, meter));
+    let watch = watch_over(&mut signals, &shared, &server, &mut ending, &threads, meter);
+    let lost = runtime.block_on(watch);
     ready.store(false, Ordering::Release);
     server.end();
-    let crashed = threads.into_iter().position(|thread| !matches!(thread.join(), Ok(Ok(()))));
-    if let Some(http) = http {
-        http.stop();
-    }
-    snapshots.iter().for_each(|snapshots| snapshots.stop());
-    let kept = log.is_none_or(Running::stop);
-    match lost.or(crashed) {
-        Some(index) => Err(NodeError::Worker(index)),
-        None if !kept => Err(NodeError::Log),
-        None => {
-            tracing::info!("stopped");
-            Ok(())
+    let parts = Parts { threads, http, cluster, snapshots, log };
+    parts.stop(lost)
+}
+
+/// What runs in a node, beside what has no thread.
+struct Parts {
+    threads: Vec<Thread>,
+    http: Option<HttpServer>,
+    cluster: Option<Cluster>,
+    snapshots: Option<Arc<Snapshotter>>,
+    log: Option<Running>,
+}
+
+impl Parts {
+    /// Ends all of it, those first that others work for. `lost`: a worker that ended by itself.
+    fn stop(self, lost: Option<usize>) -> Result<(), NodeError> {
+        let threads = self.threads.into_iter();
+        let crashed = threads.map(JoinHandle::join).position(|ended| !matches!(ended, Ok(Ok(()))));
+        if let Some(http) = self.http {
+            http.stop();
+        }
+        if let Some(cluster) = self.cluster {
+            cluster.stop();
+        }
+        self.snapshots.iter().for_each(|snapshots| snapshots.stop());
+        let kept = self.log.is_none_or(Running::stop);
+        match lost.or(crashed) {
+            Some(index) => Err(NodeError::Worker(index)),
+            None if !kept => Err(NodeError::Log),
+            None => {
+                tracing::info!("stopped");
+                Ok(())
+            }
         }
     }
 }
 
-/// What ends the node.
-fn ender(server: &Arc<Server>) -> impl Fn() + Send + Sync + use<> {
-    let server = server.clone();
-    move || server.end()
+/// Whether the bound on memory is enough for the shards.
+fn check_memory(config: &Config, engine: &Engine) -> Result<(), NodeError> {
+    let (least, shards) = (engine.max_memory_min(), engine.shard_count());
+    match config.memory.max_bytes().filter(|bytes| *bytes < least) {
+        Some(bytes) => Err(NodeError::Memory { bytes, least, shards }),
+        None => Ok(()),
+    }
 }
 
-/// One listener for each worker, all on one address.
-fn listen(config: &Config, workers: usize) -> Result<Vec<TcpListener>, NodeError> {
-    let server = &config.server;
-    let mut address = SocketAddr::new(server.bind, server.port);
-    // Others may share a port that shares itself; whether it is free is asked without sharing.
-    drop(TcpListener::bind(address).map_err(|error| NodeError::Listen(address, error))?);
-    let mut listeners = Vec::with_capacity(workers);
-    for _ in 0..workers {
-        let listener = worker::listen(address, server.tcp_backlog)
-            .map_err(|error| NodeError::Listen(address, error))?;
-        // Port 0 means any free one: the first finds it, the others share it.
-        address = listener.local_addr()?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
+/// What asks the node from outside to end.
+fn signals(runtime: &Runtime) -> io::Result<[Signal; 2]> {
+    let _context = runtime.enter();
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+/// What tells how busy the workers are, if their number is to follow that.
+fn meter(config: &Config, mut numbers: Vec<(usize, libc::pid_t)>) -> Option<DemandMeter> {
+    numbers.sort_unstable();
+    let numbers = numbers.into_iter().map(|(_, number)| number).collect();
+    config.server.elastic.then(|| DemandMeter::new(numbers))
+}
+
+/// Waits until the data is loaded, or the node is to end before that. Then the thread that loads
+/// is left alone: it has written nothing, and ends with the process.
+async fn load(
+    [terminate, interrupt]: &mut [Signal; 2],
+    ending: &mut watch::Receiver<bool>,
+    loaded: oneshot::Receiver<Loaded>,
+    server: &Server,
+) -> Loaded {
+    let what = tokio::select! {
+        loaded = loaded => {
+            return loaded.unwrap_or_else(|_| Err(io::Error::other("loading failed").into()));
+        }
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        _ = ending.wait_for(|ending| *ending) => "SHUTDOWN",
+    };
+    tracing::info!("{what}: stopping before the data was loaded; nothing was changed");
+    server.end();
+    Ok(None)
 }
 
 /// What all workers share.
-fn share(config: &Config, workers: usize) -> Shared {
+fn share(config: &Config, workers: usize, entrances: Arc<[Entrance]>, hash_seed: u64) -> Shared {
     let memory = &config.memory;
     let shards = match memory.shards {
         0 => engine::suitable_shards(
@@ -194,7 +285,7 @@ fn share(config: &Config, workers: usize) -> Shared {
     };
     let engine = Engine::new(&EngineOptions {
         shards,
-        hash_seed: clock::random_u64(),
+        hash_seed,
         max_memory: memory.max_bytes(),
         max_items: memory.items_bound(),
         policy: memory.policy_in_force(),
@@ -206,7 +297,7 @@ fn share(config: &Config, workers: usize) -> Shared {
         family: |index| row(index).map_or("", |spec| spec.family.name()),
     };
     let engine = Arc::new(engine);
-    if !config.data.dir.as_os_str().is_empty() {
+    if !config.data.dir.as_os_str().is_empty() || config.cluster.enabled {
         engine.open_log();
     }
     let log = (config.wal.policy != WalPolicy::None)
@@ -220,6 +311,9 @@ fn share(config: &Config, workers: usize) -> Shared {
         slowlog: Slowlog::new(config.slowlog.max_len),
         load: Load::new(workers, config.server.elastic),
         inboxes: Inboxes::new(workers),
+        entrances,
+        views: Views::default(),
+        others: Others::default(),
     }
 }
 
@@ -252,18 +346,18 @@ fn start_http(
 type Thread = JoinHandle<io::Result<()>>;
 
 fn start_workers(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Vec<TcpListener>>,
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     ending: &watch::Receiver<bool>,
     thread: &mpsc::Sender<(usize, libc::pid_t)>,
 ) -> io::Result<Vec<Thread>> {
-    let start = |(index, listener)| {
+    let start = |(index, listeners)| {
         let options = WorkerOptions {
             index,
             shared: shared.clone(),
             sessions: server.clone(),
-            listener,
+            listeners,
             thread: thread.clone(),
             ending: ending.clone(),
         };
@@ -276,8 +370,9 @@ fn start_workers(
 /// Waits until the node is to end; samples rates and divides memory between shards meanwhile.
 /// Tells a worker that ended by itself.
 async fn watch_over(
-    [mut terminate, mut interrupt]: [Signal; 2],
+    [terminate, interrupt]: &mut [Signal; 2],
     shared: &Shared,
+    server: &Server,
     ending: &mut watch::Receiver<bool>,
     threads: &[Thread],
     mut meter: Option<DemandMeter>,
@@ -296,6 +391,7 @@ async fn watch_over(
             // An error means that nobody is left who could end the node.
             _ = ending.wait_for(|ending| *ending) => {}
             _ = ticks.tick() => {
+                server.sweep();
                 shared.metrics.sample(clock::monotonic_nanos());
                 if let Some(index) = threads.iter().position(JoinHandle::is_finished) {
                     return Some(index);

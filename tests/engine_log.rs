@@ -8,7 +8,10 @@ use cluster::record::frame::Frame;
 use cluster::record::{Kind, Salt, Seq};
 use cluster::slot::Group;
 use crabcache::command::Time;
-use crabcache::engine::{Engine, EngineOptions, LogPiece, WalkChunk, WalkStep};
+use crabcache::command::effect::{Effect, EffectError};
+use crabcache::engine::{
+    ApplyError, Engine, EngineOptions, LogPiece, Payload, WalkChunk, WalkStep,
+};
 use engine_ops::generate::{START_MS, Step, large_steps, steps};
 use engine_ops::run;
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -64,8 +67,9 @@ impl Logged {
     }
 
     fn take(&mut self) {
-        self.engine.take_log(&mut self.pieces);
-        for piece in &mut self.pieces {
+        let mut taken = Vec::new();
+        self.engine.take_log(&mut self.pieces, &mut taken);
+        for piece in &taken {
             for frame in 0..piece.frames() {
                 let mut bytes = Vec::new();
                 piece.seal(frame, salt(), |part| bytes.extend_from_slice(part));
@@ -73,6 +77,7 @@ impl Logged {
                 self.log.push(bytes);
             }
         }
+        self.pieces.append(&mut taken);
         assert_eq!(self.engine.log_bytes(), 0);
         assert!(!self.engine.log_waits());
     }
@@ -89,13 +94,16 @@ impl Logged {
             }
         }
         let engine = Engine::new(&EngineOptions { shards, ..EngineOptions::default() });
-        let mut last = None;
+        let (mut last, mut payloads) = (None, Vec::new());
         for ((group, seq), (payload, time)) in records {
             let before = last.filter(|(g, _)| *g == group).map_or(Seq(0), |(_, s)| s);
             assert_eq!(seq, before.next(), "no gap");
             last = Some((group, seq));
-            engine.apply(group, payload, Time(time.0)).expect("a good payload");
+            payloads.push(Payload { group, bytes: payload, now: Time(time.0) });
         }
+        let mut full = 0;
+        engine.apply(&payloads, &mut full).expect("good payloads");
+        assert_eq!(full, 0);
         for group in Group::all() {
             let (_, seq, _) = self.engine.log_position(group);
             assert!(seq == Seq(0) || last.is_some());
@@ -174,11 +182,13 @@ proptest! {
         let copy = Engine::new(&EngineOptions { shards: 4, ..EngineOptions::default() });
         let mut during = during.iter();
         for group in Group::all() {
-            logged.engine.begin_walk(group);
+            let walk = logged.engine.begin_walk(group);
             let mut chunk = WalkChunk::default();
             loop {
-                let step = logged.engine.walk_step(group, Time(logged.now), &mut chunk);
-                copy.apply(group, &chunk.parts().concat(), Time(logged.now)).expect("good");
+                let step = logged.engine.walk_step(walk, Time(logged.now), &mut chunk);
+                let bytes = &chunk.parts().concat()[..];
+                let payload = Payload { group, bytes, now: Time(logged.now) };
+                copy.apply(&[payload], &mut 0).expect("good");
                 assert_eq!(chunk.len(), chunk.parts().concat().len());
                 chunk.clear();
                 if let WalkStep::End { seq, .. } = step {
@@ -199,4 +209,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_payload_that_is_not_understood_ends_a_batch_before_it() {
+    let engine = Engine::new(&EngineOptions::default());
+    let set = |name: &'static [u8]| {
+        let mut bytes = Vec::new();
+        Effect::Set { key: name, value: b"v", deadline: None }.encode(&mut bytes);
+        (engine.key(name).group(), bytes)
+    };
+    let (good, later) = (set(b"good"), set(b"later"));
+    let mut half = set(b"half");
+    half.1.extend_from_slice(&[99]);
+    let payload = |held: &(Group, Vec<u8>)| Payload { group: held.0, bytes: &[], now: Time(1) };
+    let given = [&good, &half, &later].map(|held| Payload { bytes: &held.1, ..payload(held) });
+    let refused = engine.apply(&given, &mut 0).expect_err("the second is not effects");
+    assert_eq!(refused, (1, ApplyError::Effect(EffectError::UnknownKind(99))));
+    let there = |name: &[u8]| {
+        let key = engine.key(name);
+        engine.lock(engine.shard_of(&key)).store().peek(&key, Time(1)).is_some()
+    };
+    assert!(there(b"good") && !there(b"half") && !there(b"later"));
+    let elsewhere = Payload { group: later.0, ..given[0] };
+    assert_eq!(engine.apply(&[elsewhere], &mut 0), Err((0, ApplyError::Group)));
 }

@@ -230,3 +230,106 @@ fn killed_under_async_it_has_all_but_the_last_moment() {
         stop(node);
     }
 }
+
+#[test]
+fn a_damaged_log_is_told_with_the_command_that_helps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets = ["wal.policy=async"];
+    let node = start(folder.path(), &sets);
+    let mut client = node.connect();
+    // All in one group, so that records of it stand behind the damage, wherever that is.
+    for i in 0..3000 {
+        client.check(&["SET", &format!("{{k}}:{i}"), &"v".repeat(1000)], "+OK\r\n");
+    }
+    stop(node);
+    assert!(segments(folder.path()) >= 3);
+    let first = folder.path().join("wal").join("00000000000000000001.wal");
+    let mut bytes = std::fs::read(&first).expect("a segment");
+    bytes[600_000] ^= 1;
+    std::fs::write(&first, &bytes).expect("written");
+
+    let crabcache = |words: &[&str]| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+            .args(words)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        (out.status.success(), said)
+    };
+    let dir = format!("data.dir={}", folder.path().display());
+    let on = ["--set", &dir, "--set", "server.port=0", "--set", "http.port=0"];
+    let (fine, said) = crabcache(&[&["server"], &on[..], &["--set", "wal.policy=async"]].concat());
+    assert!(!fine && said.contains("Nothing was changed"), "{said}");
+    assert_eq!(std::fs::read(&first).expect("a segment"), bytes);
+    let data_dir = folder.path().display().to_string();
+    let repair = format!("`crabcache wal repair --data-dir {data_dir} --force`");
+    assert!(said.contains(&repair) && said.contains("00000000000000000001.wal at byte"), "{said}");
+
+    // Without force nothing is moved, and the exit code says that there is damage left.
+    let (fine, said) = crabcache(&["wal", "repair", "--data-dir", &data_dir]);
+    assert!(!fine && said.contains("nothing is done without --force"), "{said}");
+    assert_eq!(std::fs::read(&first).expect("a segment"), bytes);
+    let words: Vec<&str> = repair.trim_matches('`').split(' ').skip(1).collect();
+    let (fine, said) = crabcache(&[&words[..], &["--dry-run"]].concat());
+    assert!(fine && said.contains("would give up"), "{said}");
+    assert_eq!(std::fs::read(&first).expect("a segment"), bytes);
+    let (fine, said) = crabcache(&words);
+    assert!(fine && said.contains("give up what"), "{said}");
+    let (fine, said) = crabcache(&["wal", "verify", "--data-dir", &data_dir]);
+    assert!(fine, "{said}");
+
+    let node = start(folder.path(), &sets);
+    let mut client = node.connect();
+    // What stands whole before the damage is there.
+    client.check(&["STRLEN", "{k}:0"], ":1000\r\n");
+    client.check(&["STRLEN", "{k}:100"], ":1000\r\n");
+    for i in 0..3000 {
+        client.check(&["SET", &format!("{{k}}:{i}"), "again"], "+OK\r\n");
+    }
+    stop(node);
+    let node = start(folder.path(), &sets);
+    node.connect().check(&["GET", "{k}:2999"], "$5\r\nagain\r\n");
+    node.connect().check(&["DBSIZE"], ":3000\r\n");
+    stop(node);
+}
+
+#[test]
+fn a_last_file_without_a_whole_header_is_kept_under_another_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    stop(start(folder.path(), &["wal.policy=async"]));
+    let wal = folder.path().join("wal");
+    let (odd, blank) = (wal.join("00000000000000000008.wal"), wal.join("00000000000000000009.wal"));
+    std::fs::write(&odd, "something").expect("written");
+    std::fs::write(&blank, [0; 5000]).expect("written");
+    let node = start(folder.path(), &["wal.policy=async"]);
+    node.connect().check(&["SET", "a", "b"], "+OK\r\n");
+    let aside = wal.join("00000000000000000008.wal.damaged");
+    assert_eq!(std::fs::read(&aside).expect("kept"), b"something");
+    assert!(!blank.exists());
+    stop(node);
+}
+
+#[test]
+fn sigterm_while_the_data_is_loaded_is_obeyed_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    stop(start(folder.path(), &["wal.policy=async"]));
+    // Who opens this to read waits for a writer, for ever.
+    let endless = folder.path().join("wal").join("00000000000000000099.wal");
+    let made = std::process::Command::new("mkfifo").arg(&endless).status().expect("mkfifo runs");
+    assert!(made.success());
+    let dir = format!("data.dir={}", folder.path().display());
+    for end in ["SIGTERM", "SIGINT"] {
+        let mut node = Node::start(&[&dir, "wal.policy=async"]);
+        let mut client = node.connect();
+        client.send_command(&["GET", "a"]);
+        assert!(client.line().starts_with("-LOADING "));
+        let info = client.text(&["INFO", "persistence"]);
+        assert!(info.contains("loading:1") && info.contains("loading_total_bytes:"), "{info}");
+        node.signal(end);
+        assert!(node.ended().success());
+    }
+    std::fs::remove_file(&endless).expect("removed");
+    let node = start(folder.path(), &["wal.policy=async"]);
+    assert!(node.connect().text(&["INFO", "persistence"]).contains("loading:0"));
+    stop(node);
+}

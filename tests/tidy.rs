@@ -15,8 +15,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("resp", &["command", "limits"]),
     ("config", &["engine", "limits"]),
     ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
-    ("security", &["config"]),
-    ("wal", &["config", "engine", "command", "metrics", "clock", "limits"]),
+    ("security", &["config", "clock"]),
+    ("peer", &["security", "clock", "limits"]),
+    ("control", &["peer", "security", "clock", "limits"]),
+    (
+        "replication",
+        &["peer", "wal", "security", "config", "engine", "resp", "command", "clock", "limits"],
+    ),
     (
         "worker",
         &["wal", "security", "config", "engine", "resp", "command", "metrics", "clock", "limits"],
@@ -32,11 +37,23 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "http", "server", "worker", "wal", "security", "config", "engine", "command",
-            "metrics", "clock", "limits",
+            "control",
+            "http",
+            "server",
+            "worker",
+            "replication",
+            "peer",
+            "wal",
+            "security",
+            "config",
+            "engine",
+            "command",
+            "metrics",
+            "clock",
+            "limits",
         ],
     ),
-    ("cli", &["node", "wal", "config", "clock", "limits"]),
+    ("cli", &["node", "wal", "security", "config", "clock", "limits"]),
     ("main", &["cli"]),
 ];
 

@@ -1,6 +1,8 @@
 //! Where a key belongs: CRC16 with hash tags to one of 16384 slots, 16 slots to a group.
 //! Knows nothing of who keeps a group; that is `topology`.
 
+use serde::{Deserialize, Serialize};
+
 /// Number of hash slots, as in the Redis Cluster specification ("Key distribution model").
 pub const SLOTS: u16 = 16384;
 /// Slots in a group.
@@ -15,7 +17,8 @@ const _: () = assert!(SLOTS.is_power_of_two() && SLOTS_PER_GROUP.is_power_of_two
 pub struct Slot(u16);
 
 /// One of [`GROUPS`] groups of consecutive slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct Group(u16);
 
 impl Slot {
@@ -58,6 +61,20 @@ impl Group {
     /// All groups in order.
     pub fn all() -> impl Iterator<Item = Group> {
         (0..GROUPS).map(Group)
+    }
+}
+
+impl TryFrom<u16> for Group {
+    type Error = &'static str;
+
+    fn try_from(number: u16) -> Result<Group, &'static str> {
+        Group::new(number).ok_or("no such group")
+    }
+}
+
+impl From<Group> for u16 {
+    fn from(group: Group) -> u16 {
+        group.0
     }
 }
 

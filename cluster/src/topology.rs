@@ -1,14 +1,9 @@
 //! Who keeps which group now: one immutable value that the control plane publishes and the data
 //! plane reads. Knows no address, no health, and nothing of how it was decided.
 
+pub use crate::node::NodeId;
 use crate::record::Epoch;
 use crate::slot::{GROUPS, Group, SLOTS, Slot};
-use std::fmt;
-use std::num::NonZeroU64;
-
-/// A node, whatever its address; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(NonZeroU64);
 
 /// The nodes that keep a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,25 +45,6 @@ pub enum TopologyError {
     Twice(Group, NodeId),
 }
 
-impl NodeId {
-    /// The node with this number, or `None` for 0.
-    pub fn new(number: u64) -> Option<NodeId> {
-        NonZeroU64::new(number).map(NodeId)
-    }
-
-    /// Its number.
-    pub fn number(self) -> u64 {
-        self.0.get()
-    }
-}
-
-/// Forty hexadecimal digits, as Redis Cluster names nodes.
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:040x}", self.0)
-    }
-}
-
 impl Topology {
     /// One node that is primary of everything: version 1, epoch 1 everywhere.
     pub fn single(node: NodeId) -> Topology {
@@ -95,7 +71,7 @@ impl Topology {
         Ok(Topology::of(version, holders))
     }
 
-    fn of(version: u64, holders: Vec<Holders>) -> Topology {
+    pub(crate) fn of(version: u64, holders: Vec<Holders>) -> Topology {
         let primaries = holders.iter().map(|of_group| of_group.primary).collect();
         Topology { version, primaries, holders: holders.into_boxed_slice() }
     }
@@ -201,11 +177,5 @@ mod tests {
         holders[7] = kept_by(Some(1), &[2, 1]);
         let group = Group::new(7).unwrap();
         assert_eq!(Topology::new(1, holders), Err(TopologyError::Twice(group, node(1))));
-    }
-
-    #[test]
-    fn a_node_is_named_by_forty_digits() {
-        assert_eq!(node(255).to_string(), format!("{}ff", "0".repeat(38)));
-        assert_eq!(NodeId::new(0), None);
     }
 }

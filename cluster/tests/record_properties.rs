@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cluster::record::frame::{Frame, FrameError, FrameWriter};
+use cluster::record::frame::{Frame, FrameError, FrameWriter, OpenFrame};
 use cluster::record::log::{LogReader, Tail};
+use cluster::record::select::{FrameParts, Selection};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::{GROUPS, Group};
 use proptest::collection::vec;
@@ -28,6 +29,11 @@ fn header() -> impl Strategy<Value = Header> {
 
 fn frame() -> impl Strategy<Value = Vec<Owned>> {
     vec((header(), vec(any::<u8>(), 0..40)), 1..4)
+}
+
+/// A record, where its payload is cut into parts, and whether it is wanted.
+fn to_select() -> impl Strategy<Value = (Header, Vec<u8>, [u8; 2], bool)> {
+    (header(), vec(any::<u8>(), 0..40), any::<[u8; 2]>(), any::<bool>())
 }
 
 fn salt() -> impl Strategy<Value = Salt> {
@@ -166,5 +172,46 @@ proptest! {
             let bytes_min = if cut < 12 { 12 } else { bytes.len() };
             prop_assert_eq!(Frame::read(&bytes[..cut], salt), Err(FrameError::Short { bytes_min }));
         }
+    }
+
+    /// Selected from several frames, with values that stand elsewhere: exactly what was wanted, in
+    /// order, as one frame that anybody reads.
+    #[test]
+    fn what_is_selected_is_what_was_wanted(
+        frames in vec(vec(to_select(), 1..4), 1..4),
+        salt in salt(),
+    ) {
+        let mut selection = Selection::<Vec<u8>>::default();
+        let mut open = selection.begin();
+        let mut wanted: Vec<Owned> = Vec::new();
+        for records in &frames {
+            let (mut bytes, mut values) = (Vec::new(), Vec::new());
+            let mut frame = OpenFrame::begin(&mut bytes);
+            for (header, payload, cuts, _) in records {
+                let [a, b] = cuts.map(|cut| usize::from(cut) % (payload.len() + 1));
+                let (a, b) = (a.min(b), a.max(b));
+                frame.push(&mut bytes, header, payload.len()).unwrap();
+                bytes.extend_from_slice(&payload[..a]);
+                if a < b {
+                    values.push((bytes.len(), payload[a..b].to_vec()));
+                    frame.skip(b - a);
+                }
+                bytes.extend_from_slice(&payload[b..]);
+            }
+            frame.close(&mut bytes).unwrap();
+            let parts = FrameParts { bytes: &bytes, values: &values, offset: 0 };
+            let mut flags = records.iter().map(|(.., is_wanted)| *is_wanted);
+            let taken = selection.take(&mut open, &parts, |_| flags.next().unwrap());
+            let here = records.iter().filter(|(.., is_wanted)| *is_wanted);
+            let here: Vec<Owned> = here.map(|(h, payload, ..)| (*h, payload.clone())).collect();
+            prop_assert_eq!(taken, Ok(here.len()));
+            wanted.extend(here);
+        }
+        let bytes = selection.finish(open, salt);
+        let all: Vec<u8> = selection.parts().flatten().copied().collect();
+        prop_assert_eq!(all.len(), bytes);
+        let frame = (!all.is_empty()).then(|| Frame::read(&all, salt).unwrap());
+        let read = frame.map(|frame| owned(&frame)).unwrap_or_default();
+        prop_assert_eq!(read, wanted);
     }
 }

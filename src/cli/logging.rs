@@ -4,12 +4,12 @@
 use crate::config::{Format, Level, Log};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 /// Sends what this process logs to standard error from now on. At most once per process.
 pub(super) fn start(log: &Log) {
     let lines = tracing_subscriber::fmt()
-        .with_max_level(filter(log.level))
+        .with_env_filter(filter(log.level))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match log.format {
@@ -27,12 +27,15 @@ pub(super) fn start(log: &Log) {
     }
 }
 
-fn filter(level: Level) -> LevelFilter {
-    match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    }
+/// What is told at a level. Raft tells of each of its steps from `debug` on: of it only what is
+/// wrong.
+fn filter(level: Level) -> EnvFilter {
+    let (ours, others) = match level {
+        Level::Error => ("error", "error"),
+        Level::Warn => ("warn", "warn"),
+        Level::Info => ("info", "warn"),
+        Level::Debug => ("debug", "warn"),
+        Level::Trace => ("trace", "warn"),
+    };
+    EnvFilter::new(format!("{ours},openraft={others}"))
 }

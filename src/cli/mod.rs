@@ -1,7 +1,10 @@
 //! The command line: what can be asked of the binary, and with which settings. Knows no cache; it
 //! reads arguments and hands over.
 
+mod backup;
 pub mod bench;
+mod cluster;
+mod demo;
 mod healthcheck;
 mod logging;
 mod wal;
@@ -29,13 +32,22 @@ struct Cli {
 enum Command {
     /// Run a node; also what happens without a subcommand.
     Server(Settings),
+    /// Run a whole cluster of processes on this machine, to try it.
+    Demo(demo::Options),
     /// Generate load and measure: throughput, latency, hit ratio.
     Bench(Box<bench::Options>),
     /// Ask a node on this machine whether it is well; the exit code says.
     Healthcheck(healthcheck::Options),
+    /// Copy all items of a running node to one file, and check that.
+    Backup(backup::BackupOptions),
+    /// Check a backup, and make a data directory of it that a node starts from.
+    Restore(backup::RestoreOptions),
     /// Look at the log of a node that is not running, check it, repair it.
     #[command(subcommand)]
     Wal(wal::Options),
+    /// Set a cluster up, ask about it, change it.
+    #[command(subcommand)]
+    Cluster(cluster::Options),
 }
 
 /// Where settings come from, the last word counting: defaults, file, environment
@@ -69,8 +81,12 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(options) => {
             with_config(&options.settings, |config| healthcheck::run(&config, options.ready))
         }
+        Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(*options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Wal(options) => wal::run(options),
+        Command::Cluster(options) => cluster::run(&options),
     }
 }
 

@@ -3,8 +3,9 @@
 
 use super::WRONG_USE;
 use crate::wal::recovery::inspect::inspect;
-use crate::wal::recovery::repair::{Action, Repair, repair};
-use crate::wal::recovery::{Outcome, RecoveryError, verify};
+use crate::wal::recovery::repair::{self, Action, Repair, repair};
+use crate::wal::recovery::{Outcome, RecoveryError};
+use crate::wal::segment;
 use clap::{Args, Subcommand};
 use std::fmt;
 use std::io::{self, Write};
@@ -21,8 +22,8 @@ pub(super) enum Options {
     },
     /// Check log and snapshots: what would a start find? Changes nothing; exit code 1 on damage.
     Verify(Verify),
-    /// Cut a torn end off and move damaged files aside. Stop the node first; no whole frame is
-    /// deleted without --force.
+    /// Cut a torn end off; with --force also make of a damaged log one that a node starts from.
+    /// Stop the node first. Exit code 1 when there is damage left.
     Repair(RepairOptions),
 }
 
@@ -46,7 +47,8 @@ pub(super) struct RepairOptions {
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
-    /// Keep what is left of damaged files and give up the rest. What was lost no longer shows.
+    /// Move damaged files aside and keep what is left of them; of each group that lost something
+    /// give up what came after that.
     #[arg(long)]
     force: bool,
 }
@@ -72,12 +74,12 @@ fn tell(line: fmt::Arguments<'_>) {
 }
 
 fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
-    let dir = options.data_dir.join("wal");
+    let dir = options.data_dir.join(segment::FOLDER);
     if !dir.is_dir() {
         eprintln!("crabcache: there is no {}", dir.display());
         return Ok(ExitCode::from(WRONG_USE));
     }
-    let outcome = verify(&dir)?;
+    let outcome = repair::check(&dir)?;
     if options.json {
         tell(format_args!("{}", json(&outcome)))
     } else {
@@ -110,7 +112,7 @@ fn say(outcome: &Outcome) {
     }
     tell(format_args!(
         "{}",
-        if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --dry-run" }
+        if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --force --dry-run" }
     ));
 }
 
@@ -143,15 +145,24 @@ fn json(outcome: &Outcome) -> serde_json::Value {
 
 fn mend(options: &RepairOptions) -> Result<ExitCode, RecoveryError> {
     let RepairOptions { data_dir, dry_run, force } = options;
-    let dir = data_dir.join("wal");
+    let dir = data_dir.join(segment::FOLDER);
     if !dir.is_dir() {
         eprintln!("crabcache: there is no {}", dir.display());
         return Ok(ExitCode::from(WRONG_USE));
     }
     let done = repair(&dir, Repair { dry_run: *dry_run, force: *force })?;
     let word = if *dry_run { "would " } else { "" };
+    let damage_left = done.iter().any(|action| matches!(action, Action::NeedsForce(..)));
     for action in &done {
         match action {
+            Action::NeedsForce(path, at) => tell(format_args!(
+                "{} is damaged at {at}: nothing is done without --force",
+                path.display()
+            )),
+            Action::GiveUp(path, groups) => tell(format_args!(
+                "{word}give up what {groups} groups held behind their last good record, in {}",
+                path.display()
+            )),
             Action::Cut(cut) => {
                 tell(format_args!("{word}cut {} at {}", cut.path.display(), cut.offset));
             }
@@ -169,5 +180,5 @@ fn mend(options: &RepairOptions) -> Result<ExitCode, RecoveryError> {
     if done.is_empty() {
         tell(format_args!("nothing to repair"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if damage_left { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

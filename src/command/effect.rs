@@ -43,6 +43,8 @@ pub enum EffectError {
     Truncated,
     /// A kind that this version does not know.
     UnknownKind(u8),
+    /// A length in more bytes than it takes: nobody wrote it so.
+    Overlong,
 }
 
 const SET: u8 = 1;
@@ -56,6 +58,7 @@ const FLUSH: u8 = 7;
 impl<'a> Effect<'a> {
     /// Appends its bytes: kind, then fields; lengths are LEB128, times 8 bytes little-endian.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_bytes());
         match *self {
             Effect::Set { key, value, deadline } => {
                 out.push(if deadline.is_some() { SET_UNTIL } else { SET });
@@ -191,12 +194,15 @@ fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EffectError> {
         *bytes = rest;
         len |= usize::from(b & 0x7f) << shift;
         if b < 0x80 {
+            if b == 0 && shift > 0 {
+                return Err(EffectError::Overlong);
+            }
             let (taken, rest) = bytes.split_at_checked(len).ok_or(EffectError::Truncated)?;
             *bytes = rest;
             return Ok(taken);
         }
     }
-    Err(EffectError::Truncated)
+    Err(EffectError::Overlong)
 }
 
 fn take_time(bytes: &mut &[u8]) -> Result<Time, EffectError> {
@@ -242,6 +248,11 @@ mod tests {
             let mut rest = &bytes[..cut];
             while Effect::decode(&mut rest).is_ok() {}
         }
+        for overlong in [&[3, 0x80, 0][..], &[3, 0x81, 0x80, 0, b'k'], &[3; 1]] {
+            assert!(Effect::decode(&mut &overlong[..]).is_err(), "{overlong:?}");
+        }
+        let overlong = Effect::decode(&mut &[3, 0x81, 0, b'k'][..]);
+        assert_eq!(overlong, Err(EffectError::Overlong));
         assert_eq!(Effect::decode(&mut &[99u8][..]), Err(EffectError::UnknownKind(99)));
     }
 }

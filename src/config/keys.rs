@@ -2,6 +2,8 @@
 //! environment, `--set`, CONFIG GET and CONFIG SET all go through these rows.
 
 use super::Config;
+use super::cluster::{Hosts, Name};
+use super::listeners::{Endpoint, Listeners};
 use super::value::{
     Address, Expected, Flag, Folder, Kind, Number, Raw, Secrets, Setting, Size, Time, Word,
 };
@@ -88,12 +90,16 @@ fn distance(a: &str, b: &str) -> usize {
 
 macro_rules! key {
     ($section:ident . $field:ident, $effective:ident, $kind:ty, $bound:expr) => {
+        key!($section.$field in $section, $effective, $kind, $bound)
+    };
+    // The fields of a section may stand in several structs.
+    ($section:ident . $field:ident in $part:ident, $effective:ident, $kind:ty, $bound:expr) => {
         Key {
             name: concat!(stringify!($section), ".", stringify!($field)),
             effective: Effective::$effective,
-            get: |config| <$kind as Kind<_>>::show(&config.$section.$field),
+            get: |config| <$kind as Kind<_>>::show(&config.$part.$field),
             set: |config, raw| {
-                config.$section.$field = <$kind as Kind<_>>::read(raw, $bound)?;
+                config.$part.$field = <$kind as Kind<_>>::read(raw, $bound)?;
                 Ok(())
             },
         }
@@ -109,6 +115,10 @@ const SEGMENT_BYTES: RangeInclusive<u64> =
 pub static KEYS: &[Key] = &[
     key!(server.bind, AtStart, Address, ()),
     key!(server.port, AtStart, Number, 0..=65535),
+    key!(server.advertise, AtStart, Endpoint, ()),
+    key!(server.forward_port, AtStart, Number, 0..=65535),
+    key!(server.forward_advertise, AtStart, Endpoint, ()),
+    key!(server.listeners, AtStart, Listeners, ()),
     key!(server.workers, AtStart, Number, 0..=limits::WORKERS_MAX as u64),
     key!(server.elastic, AtStart, Flag, ()),
     key!(server.tokens, AtStart, Secrets, ()),
@@ -138,6 +148,21 @@ pub static KEYS: &[Key] = &[
     key!(wal.wal_ttl, AtStart, Time, ()),
     key!(wal.snapshot_ttl, AtStart, Time, ()),
     key!(wal.snapshot_rate, AtStart, Size, 0..=u64::MAX),
+    key!(cluster.enabled, AtStart, Flag, ()),
+    key!(cluster.bind, AtStart, Address, ()),
+    key!(cluster.port, AtStart, Number, 0..=65535),
+    key!(cluster.data_port, AtStart, Number, 0..=65535),
+    key!(cluster.advertise, AtStart, Name, ()),
+    key!(cluster.seeds, AtStart, Hosts, ()),
+    key!(cluster.zone, AtStart, Name, ()),
+    key!(cluster.replication, AtStart, Word, ()),
+    key!(cluster.replication_factor, AtStart, Number, 1..=limits::REPLICATION_FACTOR_MAX),
+    key!(cluster.ca, AtStart, Folder, ()),
+    key!(cluster.cert, AtStart, Folder, ()),
+    key!(cluster.key, AtStart, Folder, ()),
+    key!(cluster.gso, AtStart, Flag, ()),
+    key!(cluster.routing in clients, Live, Word, ()),
+    key!(cluster.announce_replicas in clients, AtStart, Flag, ()),
     key!(log.level, AtStart, Word, ()),
     key!(log.format, AtStart, Word, ()),
     key!(slowlog.threshold, Live, Time, ()),

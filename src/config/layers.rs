@@ -27,6 +27,8 @@ pub(super) fn load(
         read_set(&mut config, set)?;
     }
     config.wal.check(&config.data)?;
+    config.cluster.check()?;
+    config.check_listeners()?;
     Ok(config)
 }
 

@@ -49,6 +49,13 @@ fn limits_upward((mount, path, file): (PathBuf, String, &'static str)) -> Vec<u6
         .collect()
 }
 
+/// The name of this machine, or of this container; `localhost` when the system does not tell.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".into() } else { name.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{cgroup_limit, cores, mem_total, memory_bytes};

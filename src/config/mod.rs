@@ -1,9 +1,11 @@
 //! Settings: plain values with defaults, read from a TOML file, the environment and `--set`, and
 //! shown and changed by CONFIG GET and SET. Knows what a value may be, not what it brings about.
 
+mod cluster;
 mod error;
 mod keys;
 mod layers;
+mod listeners;
 pub mod machine;
 pub mod redis;
 mod rewrite;
@@ -11,8 +13,10 @@ mod secret;
 mod value;
 mod wal;
 
+pub use cluster::{Cluster, Replication};
 pub use error::{ConfigError, Place};
 pub use keys::{Effective, KEYS, Key};
+pub use listeners::{Advertised, Clients, Listener, Routing};
 pub use rewrite::rewrite;
 pub use secret::Secret;
 pub use value::{Setting, format_duration, format_size, parse_duration, parse_size};
@@ -31,6 +35,8 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub struct Config {
     /// Section `server`: the listener for clients and its limits.
     pub server: Server,
+    /// Of section `cluster`: what clients see of it.
+    pub clients: Clients,
     /// Section `http`: metrics and health.
     pub http: Http,
     /// Section `memory`: how much is kept, and what goes first.
@@ -39,6 +45,8 @@ pub struct Config {
     pub data: Data,
     /// Section `wal`: the write-ahead log and the snapshots.
     pub wal: Wal,
+    /// Section `cluster`: the other nodes.
+    pub cluster: Cluster,
     /// Section `log`.
     pub log: Log,
     /// Section `slowlog`.
@@ -70,6 +78,14 @@ pub struct Server {
     pub bind: IpAddr,
     /// Port to listen on; 0: any free one.
     pub port: u16,
+    /// How clients reach that port.
+    pub advertise: Advertised,
+    /// Port whose connections always forward, in a cluster; 0: none.
+    pub forward_port: u16,
+    /// How clients reach that port.
+    pub forward_advertise: Advertised,
+    /// More listeners.
+    pub listeners: Vec<Listener>,
     /// Worker threads; 0: one per core.
     pub workers: usize,
     /// What AUTH accepts; none: nobody has to authenticate.
@@ -113,6 +129,10 @@ impl Default for Server {
         Server {
             bind: LOOPBACK,
             port: 7001,
+            advertise: Advertised::default(),
+            forward_port: 7201,
+            forward_advertise: Advertised::default(),
+            listeners: Vec::new(),
             workers: 0,
             tokens: Vec::new(),
             protected: true,

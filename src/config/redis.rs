@@ -316,7 +316,10 @@ mod tests {
             get(&Config::default(), &patterns).into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(&["MAXM*ory", "maxmemory"]), ["maxmemory"]);
-        assert_eq!(names(&["http.*", "*.port"]), ["server.port", "http.bind", "http.port"]);
+        assert_eq!(
+            names(&["http.*", "*.port"]),
+            ["server.port", "http.bind", "http.port", "cluster.port"]
+        );
         assert_eq!(names(&["*"]).len(), NAMES.len() + crate::config::KEYS.len());
     }
 

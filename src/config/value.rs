@@ -62,6 +62,8 @@ pub enum Setting {
     Flag(bool),
     /// A word or an address.
     Text(String),
+    /// Words or addresses.
+    List(Vec<String>),
     /// Secrets; how many.
     Hidden(usize),
 }
@@ -72,6 +74,7 @@ impl Setting {
         match self {
             Setting::Number(number) => number.to_string(),
             Setting::Flag(flag) => flag.to_string(),
+            Setting::List(list) => format!("{list:?}"),
             Setting::Hidden(0) => "[]".into(),
             other => format!("\"{}\"", other.plain()),
         }
@@ -85,6 +88,7 @@ impl Setting {
             Setting::Time(time) => format_duration(*time),
             Setting::Flag(flag) => flag.to_string(),
             Setting::Text(text) => text.clone(),
+            Setting::List(list) => list.join(","),
             Setting::Hidden(0) => String::new(),
             Setting::Hidden(count) => format!("({count} hidden)"),
         }

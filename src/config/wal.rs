@@ -25,9 +25,9 @@ pub struct Wal {
     pub segment_bytes: u64,
     /// Bytes that wait to be written at most; writers wait when there are more.
     pub buffer_bytes: u64,
-    /// Age at which a log file goes that recovery does not need; zero: none goes by age.
+    /// Age of the oldest record at which a snapshot makes the log before it needless; zero: never.
     pub wal_ttl: Duration,
-    /// Age at which a snapshot goes that recovery does not need; zero: none goes by age.
+    /// Age at which a snapshot is replaced by another, if anything changed; zero: never.
     pub snapshot_ttl: Duration,
     /// Bytes a second that snapshots may write; 0: no bound.
     pub snapshot_rate: u64,
@@ -89,6 +89,20 @@ pub enum OnError {
     Stop,
     /// The node goes on as if there were no log.
     ContinueWithoutWal,
+}
+
+impl WalPolicy {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        WalPolicy::WORDS.iter().find(|(_, policy)| *policy == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl OnError {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        OnError::WORDS.iter().find(|(_, what)| *what == self).map_or("", |(name, _)| name)
+    }
 }
 
 impl Words for WalPolicy {

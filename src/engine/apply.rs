@@ -4,84 +4,170 @@
 use super::{Engine, Full, Key, Store};
 use crate::command::effect::{Effect, EffectError};
 use crate::command::{Time, Value};
+use bytes::Bytes;
 use cluster::slot::Group;
 
-/// Why a payload was not applied; nothing of it was, but for [`ApplyError::Full`].
+/// Why a payload was not applied; nothing of it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplyError {
     /// Its bytes are no effects.
     Effect(EffectError),
     /// It speaks of a key of another group.
     Group,
-    /// An item had no room; the others of the payload are there.
-    Full,
+}
+
+/// The effects of a record or of a part of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// Of which group.
+    pub group: Group,
+    /// The effects, one behind the other.
+    pub bytes: &'a [u8],
+    /// The time of the record: what had not expired then may have been given another deadline
+    /// since.
+    pub now: Time,
+}
+
+/// An effect that is about to be applied.
+struct Step<'a> {
+    payload: usize,
+    effect: Effect<'a>,
+    key: Option<Key<'a>>,
 }
 
 impl Engine {
-    /// Applies the effects of a record or of a part of a snapshot, in order, to a group, at the
-    /// time of the record: what had not expired then may have been given another deadline since.
+    /// Applies payloads in order; `full` counts those with an item that had no room, whose other
+    /// items are there. The cache lines of many are asked for before the first is looked at.
     ///
     /// # Errors
-    /// When the payload is not one of this group, or there is no room for an item.
-    pub fn apply(&self, group: Group, payload: &[u8], now: Time) -> Result<(), ApplyError> {
-        let mut rest = payload;
-        while !rest.is_empty() {
-            let effect = Effect::decode(&mut rest).map_err(ApplyError::Effect)?;
-            if effect.key().is_some_and(|key| self.key(key).group() != group) {
-                return Err(ApplyError::Group);
+    /// At the first payload that is not effects of its group: its place and why. Those before it
+    /// are applied, of it and of those behind it nothing is.
+    pub fn apply(
+        &self,
+        payloads: &[Payload<'_>],
+        full: &mut u64,
+    ) -> Result<(), (usize, ApplyError)> {
+        let mut steps = Vec::with_capacity(APPLY_AHEAD);
+        let mut done = 0;
+        while done < payloads.len() {
+            steps.clear();
+            let from = done;
+            let mut bad = None;
+            while steps.len() < APPLY_AHEAD && done < payloads.len() && bad.is_none() {
+                bad = self.take_steps(&payloads[done], done, &mut steps).err();
+                done += usize::from(bad.is_none());
+            }
+            self.apply_steps(&payloads[from..done], from, &steps, full);
+            if let Some(error) = bad {
+                return Err((done, error));
             }
         }
-        let mut guard = self.lock(self.shard_of_group(group));
-        let store = guard.store();
-        let (mut rest, mut result) = (payload, Ok(()));
+        Ok(())
+    }
+
+    /// All effects of a payload, or none.
+    fn take_steps<'a>(
+        &self,
+        payload: &Payload<'a>,
+        number: usize,
+        steps: &mut Vec<Step<'a>>,
+    ) -> Result<(), ApplyError> {
+        let (mut rest, before) = (payload.bytes, steps.len());
         while !rest.is_empty() {
-            let effect = Effect::decode(&mut rest).map_err(ApplyError::Effect)?;
-            if self.apply_one(store, group, &effect, now).is_err() {
-                result = Err(ApplyError::Full);
+            let step = Effect::decode(&mut rest).map_err(ApplyError::Effect).and_then(|effect| {
+                let key = effect.key().map(|key| self.key(key));
+                match key {
+                    Some(key) if key.group() != payload.group => Err(ApplyError::Group),
+                    key => Ok(Step { payload: number, effect, key }),
+                }
+            });
+            match step {
+                Ok(step) => steps.push(step),
+                Err(error) => {
+                    steps.truncate(before);
+                    return Err(error);
+                }
             }
         }
-        result
+        Ok(())
+    }
+
+    /// Applies the steps of payloads, the first of which has this number.
+    fn apply_steps(
+        &self,
+        payloads: &[Payload<'_>],
+        first: usize,
+        steps: &[Step<'_>],
+        full: &mut u64,
+    ) {
+        let mut last_full = None;
+        let mut rest = steps;
+        while let Some(step) = rest.first() {
+            let shard_of =
+                |step: &Step<'_>| self.shard_of_group(payloads[step.payload - first].group);
+            let shard = shard_of(step);
+            let run = rest.iter().take(APPLY_AHEAD).take_while(|step| shard_of(step) == shard);
+            let run = run.count();
+            let (now, later) = rest.split_at(run);
+            rest = later;
+            let mut guard = self.lock(shard);
+            now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_slot(key));
+            now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_item(key));
+            let store = guard.store();
+            for step in now {
+                let payload = &payloads[step.payload - first];
+                let Step { effect, key, .. } = step;
+                let done = apply_one(store, payload.group, effect, key.as_ref(), None, payload.now);
+                if done.is_err() && last_full.replace(step.payload) != Some(step.payload) {
+                    *full += 1;
+                }
+            }
+        }
     }
 
     /// Empties a group, as if it never had held anything.
     pub fn clear_group(&self, group: Group) {
         self.lock(self.shard_of_group(group)).store().clear_group(group);
     }
+}
 
-    fn apply_one(
-        &self,
-        store: &mut Store,
-        group: Group,
-        effect: &Effect<'_>,
-        now: Time,
-    ) -> Result<(), Full> {
+/// Effects whose cache lines are asked for at once.
+const APPLY_AHEAD: usize = 64;
+
+/// Applies one effect; `large` is its value, if that is in a buffer of its own.
+pub(super) fn apply_one(
+    store: &mut Store,
+    group: Group,
+    effect: &Effect<'_>,
+    key: Option<&Key<'_>>,
+    large: Option<&Bytes>,
+    now: Time,
+) -> Result<(), Full> {
+    let Some(key) = key else {
         match *effect {
-            Effect::Set { key, value, deadline } => {
-                let key = self.key(key);
-                if deadline.is_some_and(|d| d <= now) {
-                    store.remove(&key, now);
-                    return Ok(());
-                }
-                store.set(&key, Value::Slice(value), deadline, now)
-            }
-            Effect::Delete { key } => {
-                store.remove(&self.key(key), now);
-                Ok(())
-            }
-            Effect::Deadline { key, deadline } => {
-                let key: Key<'_> = self.key(key);
-                if deadline.is_some_and(|d| d <= now) {
-                    store.remove(&key, now);
-                    return Ok(());
-                }
-                store.set_deadline(&key, deadline, now).map(|_| ())
-            }
+            Effect::Flush => store.clear_group(group),
             // Deadlines are exact on access, and time does not run backwards.
-            Effect::ExpireUpTo { .. } => Ok(()),
-            Effect::Flush => {
-                store.clear_group(group);
-                Ok(())
-            }
+            Effect::ExpireUpTo { .. } => {}
+            Effect::Set { .. } | Effect::Delete { .. } | Effect::Deadline { .. } => {}
         }
+        return Ok(());
+    };
+    match *effect {
+        Effect::Set { deadline: Some(d), .. } | Effect::Deadline { deadline: Some(d), .. }
+            if d <= now =>
+        {
+            store.remove(key, now);
+            Ok(())
+        }
+        Effect::Set { value, deadline, .. } => {
+            let value = large.map_or(Value::Slice(value), Value::Shared);
+            store.set(key, value, deadline, now)
+        }
+        Effect::Delete { .. } => {
+            store.remove(key, now);
+            Ok(())
+        }
+        Effect::Deadline { deadline, .. } => store.set_deadline(key, deadline, now).map(|_| ()),
+        Effect::ExpireUpTo { .. } | Effect::Flush => Ok(()),
     }
 }

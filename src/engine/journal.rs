@@ -1,6 +1,8 @@
 //! The log of a shard as it grows: what commands did, as records in frames, until somebody takes
 //! them. Knows neither what becomes of them nor the items they speak of.
 
+mod followed;
+
 use super::log::{LogPiece, LogShared};
 use super::walks::Walk;
 use crate::command::Time;
@@ -9,6 +11,7 @@ use crate::limits::{LOG_EXPIRED_MS, LOG_FRAME_BYTES};
 use bytes::Bytes;
 use cluster::record::frame::OpenFrame;
 use cluster::record::{Epoch, GroupTime, Header, Kind, Seq};
+use cluster::replication::Mark;
 use cluster::slot::Group;
 use std::sync::Arc;
 
@@ -26,7 +29,11 @@ pub(in crate::engine) struct Journal {
     time: GroupTime,
     /// Records of a command that holds several shards: they go into one frame when it is done.
     aside: Option<Vec<Aside>>,
+    /// Whether records of several groups never wait for each other.
+    apart: bool,
     walks: Vec<Walk>,
+    /// Walks ever begun.
+    walked: u64,
     expired_recorded: Time,
     shared: Arc<LogShared>,
 }
@@ -36,9 +43,15 @@ pub(in crate::engine) struct Journal {
 struct GroupLog {
     epoch: Epoch,
     seq: Seq,
+    /// The time its records have reached; the clocks of other primaries are not ours.
+    time: GroupTime,
     touched: bool,
+    /// The first of its records in the piece.
+    first: Seq,
     walked: bool,
     expired: bool,
+    /// Its records come from another node's primary.
+    followed: bool,
 }
 
 /// A record that waits for the others of its command.
@@ -59,6 +72,8 @@ pub(super) enum Mode {
     Count,
     /// It is recorded.
     Record,
+    /// Walks hear of it: it comes from a record that is appended as it is.
+    Replay,
 }
 
 /// What a change speaks of.
@@ -78,9 +93,12 @@ impl Journal {
         let fresh = GroupLog {
             epoch: Epoch(1),
             seq: Seq(0),
+            time: GroupTime(0),
             touched: false,
+            first: Seq(0),
             walked: false,
             expired: false,
+            followed: false,
         };
         let groups = usize::from(cluster::slot::GROUPS) >> shard_bits;
         Journal {
@@ -93,7 +111,9 @@ impl Journal {
             touched: Vec::new(),
             time: GroupTime(0),
             aside: None,
+            apart: false,
             walks: Vec::new(),
+            walked: 0,
             expired_recorded: Time(0),
             shared,
         }
@@ -111,14 +131,13 @@ impl Journal {
     /// The log of a group stands at this record.
     pub(super) fn set(&mut self, group: Group, epoch: Epoch, seq: Seq, time: GroupTime) {
         let log = &mut self.groups[self.local(group)];
-        (log.epoch, log.seq) = (epoch.max(Epoch(1)), seq);
-        self.time = self.time.max(time);
+        (log.epoch, log.seq, log.time) = (epoch.max(Epoch(1)), seq, time);
     }
 
     /// The newest record of a group, and the time it has reached.
     pub(super) fn position(&self, group: Group) -> (Epoch, Seq, GroupTime) {
         let log = &self.groups[self.local(group)];
-        (log.epoch, log.seq, self.time)
+        (log.epoch, log.seq, log.time)
     }
 
     /// The newest record of each group.
@@ -134,10 +153,7 @@ impl Journal {
     }
 
     fn group(&self, local: usize) -> Group {
-        match Group::new((local << self.shard_bits | self.shard) as u16) {
-            Some(group) => group,
-            None => unreachable!("a shard has its share of the groups"),
-        }
+        group_of(local, self.shard, self.shard_bits)
     }
 
     /// A command begins: the time of its records, and the place where a frame may end.
@@ -154,25 +170,12 @@ impl Journal {
     /// Records a change of a group that has just been made.
     #[inline]
     pub(super) fn record(&mut self, local: usize, effect: &Effect<'_>, scope: Scope<'_>) {
-        if self.mode == Mode::Off {
-            return;
+        if self.mode != Mode::Record {
+            return self.count(local, effect, scope);
         }
-        let log = &mut self.groups[local];
-        log.seq = log.seq.next();
-        if self.mode == Mode::Count {
-            if log.walked {
-                self.forward(self.group(local), effect, scope);
-            }
-            return;
-        }
-        if !log.touched {
-            log.touched = true;
-            self.touched.push(local as u16);
-        }
-        let (epoch, seq, walked) = (log.epoch, log.seq, log.walked);
-        let header =
-            Header { kind: Kind::Effects, group: self.group(local), epoch, seq, time: self.time };
-        if walked {
+        debug_assert!(!self.groups[local].followed, "a change of another node's group");
+        let header = self.next_header(local, Kind::Effects);
+        if self.groups[local].walked {
             self.forward(header.group, effect, scope);
         }
         if self.aside.is_some() {
@@ -188,10 +191,54 @@ impl Journal {
         }
     }
 
+    /// A change that is not recorded here.
+    fn count(&mut self, local: usize, effect: &Effect<'_>, scope: Scope<'_>) {
+        match self.mode {
+            Mode::Off | Mode::Record => return,
+            Mode::Count => {
+                self.next_header(local, Kind::Effects);
+            }
+            Mode::Replay => {}
+        }
+        if self.groups[local].walked {
+            self.forward(self.group(local), effect, scope);
+        }
+    }
+
+    /// The header of the next record of a group, which counts from now on.
+    #[inline]
+    fn next_header(&mut self, local: usize, kind: Kind) -> Header {
+        let log = &mut self.groups[local];
+        log.seq = log.seq.next();
+        log.time = log.time.max(self.time);
+        let header = Header {
+            kind,
+            group: group_of(local, self.shard, self.shard_bits),
+            epoch: log.epoch,
+            seq: log.seq,
+            time: log.time,
+        };
+        if self.mode == Mode::Record {
+            self.note_touched(local);
+        }
+        header
+    }
+
+    #[inline]
+    fn note_touched(&mut self, local: usize) {
+        let log = &mut self.groups[local];
+        if !log.touched {
+            log.touched = true;
+            log.first = log.seq;
+            self.touched.push(local as u16);
+        }
+    }
+
     /// An item of the group was removed because its time had come.
     #[inline]
     pub(super) fn expired(&mut self, local: usize) {
-        self.groups[local].expired = true;
+        let log = &mut self.groups[local];
+        log.expired = !log.followed;
     }
 
     /// Records from time to time which groups lost items whose time had come: one record a group.
@@ -203,7 +250,7 @@ impl Journal {
         self.expired_recorded = now;
         for local in 0..self.groups.len() {
             if std::mem::take(&mut self.groups[local].expired) {
-                let up_to = Time(self.time.0);
+                let up_to = Time(self.time.0.max(self.groups[local].time.0));
                 self.record(local, &Effect::ExpireUpTo { up_to }, Scope::Group);
             }
         }
@@ -257,18 +304,32 @@ impl Journal {
             let log = &mut self.groups[usize::from(local)];
             log.touched = false;
             let group = (usize::from(local) << self.shard_bits | self.shard) as u16;
-            self.piece.marks.extend(Group::new(group).map(|group| (group, log.seq)));
+            let (first, last) = (log.first, log.seq);
+            self.piece.marks.extend(Group::new(group).map(|group| Mark { group, first, last }));
         }
+        piece.clear();
         std::mem::swap(&mut self.piece, piece);
-        self.piece.clear();
+    }
+}
+
+#[inline]
+fn group_of(local: usize, shard: usize, shard_bits: u32) -> Group {
+    match Group::new((local << shard_bits | shard) as u16) {
+        Some(group) => group,
+        None => unreachable!("a shard has its share of the groups"),
     }
 }
 
 /// Commands that hold several shards.
 impl Journal {
-    /// From now on records wait for [`Journal::take_aside`].
+    /// From now on records wait for [`Journal::take_aside`], unless groups are kept apart.
     pub(super) fn set_aside(&mut self) {
-        self.aside = Some(Vec::new());
+        self.aside = (!self.apart).then(Vec::new);
+    }
+
+    /// From now on no frame is made of records of several groups of one command.
+    pub(super) fn keep_groups_apart(&mut self) {
+        self.apart = true;
     }
 
     /// The records that wait.
@@ -306,38 +367,9 @@ impl Journal {
             if let Some((at, value)) = value {
                 self.splice(start + at, value);
             }
-            self.piece.marks.push((header.group, header.seq));
+            let Header { group, seq, .. } = header;
+            self.piece.marks.push(Mark { group, first: seq, last: seq });
         }
         self.close();
-    }
-}
-
-/// Walks of groups: see [`super::walks`].
-impl Journal {
-    /// Begins a walk of a group; there is at most one of each.
-    pub(super) fn begin_walk(&mut self, group: Group) {
-        let local = self.local(group);
-        self.groups[local].walked = true;
-        self.walks.retain(|walk| walk.group != group);
-        self.walks.push(Walk::new(group));
-    }
-
-    /// Ends the walk of a group.
-    pub(super) fn end_walk(&mut self, group: Group) {
-        let local = self.local(group);
-        self.groups[local].walked = false;
-        self.walks.retain(|walk| walk.group != group);
-    }
-
-    /// The walk of a group, while there is one.
-    pub(super) fn walk(&mut self, group: Group) -> Option<&mut Walk> {
-        self.walks.iter_mut().find(|walk| walk.group == group)
-    }
-
-    #[cold]
-    fn forward(&mut self, group: Group, effect: &Effect<'_>, scope: Scope<'_>) {
-        if let Some(walk) = self.walk(group) {
-            walk.forward(effect, scope);
-        }
     }
 }

@@ -9,50 +9,49 @@
 mod lcs;
 
 use super::execute::{Access, Held, Target, write_done, write_value};
-use super::{Engine, Full, Key, ShardGuard, log};
+use super::{Duty, Engine, Full, Key, ShardGuard, Unserved, log};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, KeysOp, Time};
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
-/// Executes `op` and writes its one reply.
+/// Executes `op` and writes its one reply, if the node may.
 pub(super) fn execute<W: ReplyWriter>(
     engine: &Engine,
     op: &KeysOp<'_>,
-    now: Time,
-    access: Access,
+    when: When,
     out: &mut W,
-) {
-    let when = When { now, access };
+) -> Result<(), Unserved> {
     match *op {
-        KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), when), out),
+        KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), when)?, out),
         KeysOp::MSet(pairs) => {
-            let mut locked = Locked::new(engine, pairs.iter().step_by(2), when);
+            let mut locked = Locked::new(engine, pairs.iter().step_by(2), when)?;
             write_done(set_all(&mut locked, pairs).map_err(|(_, full)| full), out);
         }
         KeysOp::MSetNx(pairs) => {
-            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), when), pairs, out);
+            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), when)?, pairs, out);
         }
         KeysOp::Delete(names) => {
-            let mut locked = Locked::new(engine, names.iter(), when);
+            let mut locked = Locked::new(engine, names.iter(), when)?;
             out.integer(locked.count(|mut at| at.remove()));
         }
         KeysOp::Exists(names) => {
-            let mut locked = Locked::new(engine, names.iter(), when);
+            let mut locked = Locked::new(engine, names.iter(), when)?;
             out.integer(locked.count(|at| at.peek().is_some()));
         }
         KeysOp::Touch(names) => {
-            let mut locked = Locked::new(engine, names.iter(), when);
+            let mut locked = Locked::new(engine, names.iter(), when)?;
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
-            rename(&mut Locked::new(engine, [from, to].into_iter(), when), if_absent, out);
+            rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
         }
         KeysOp::Copy { from, to, replace } => {
-            copy(&mut Locked::new(engine, [from, to].into_iter(), when), replace, out);
+            copy(&mut Locked::new(engine, [from, to].into_iter(), when)?, replace, out);
         }
-        KeysOp::Lcs(ref op) => lcs::lcs(engine, op, when, out),
+        KeysOp::Lcs(ref op) => lcs::lcs(engine, op, when, out)?,
     }
+    Ok(())
 }
 
 /// Keys whose shards are all locked.
@@ -63,16 +62,21 @@ struct Locked<'e, 'k> {
     when: When,
 }
 
-/// When a command is executed, and whether it makes items look used.
+/// When a command is executed, whether it makes items look used, and what the node has to be.
 #[derive(Clone, Copy)]
-struct When {
-    now: Time,
-    access: Access,
+pub(super) struct When {
+    pub(super) now: Time,
+    pub(super) access: Access,
+    pub(super) duty: Duty,
 }
 
 impl<'e, 'k> Locked<'e, 'k> {
     /// Hashes the keys, then locks each of their shards once, in ascending order.
-    fn new(engine: &'e Engine, names: impl Iterator<Item = &'k [u8]>, when: When) -> Self {
+    fn new(
+        engine: &'e Engine,
+        names: impl Iterator<Item = &'k [u8]>,
+        when: When,
+    ) -> Result<Self, Unserved> {
         let keys: Vec<Key<'k>> = names.map(|name| engine.key(name)).collect();
         let mut wanted = vec![false; engine.shard_count()];
         for key in &keys {
@@ -80,8 +84,12 @@ impl<'e, 'k> Locked<'e, 'k> {
         }
         let lock = |(shard, &wanted): (usize, &bool)| wanted.then(|| engine.lock(shard));
         let mut guards: Vec<_> = wanted.iter().enumerate().map(lock).collect();
+        for key in keys.iter().filter(|_| when.duty != Duty::Any) {
+            let guard = guards[engine.shard_of(key)].as_ref();
+            guard.map_or(Ok(()), |shard| when.duty.check(shard, key.group()))?;
+        }
         log::set_aside(guards.iter_mut().flatten(), when.now);
-        Locked { engine, guards, keys, when }
+        Ok(Locked { engine, guards, keys, when })
     }
 
     /// How many keys there are, repeated ones included.
@@ -91,7 +99,7 @@ impl<'e, 'k> Locked<'e, 'k> {
 
     /// The `i`-th key in its store.
     fn at(&mut self, i: usize) -> Target<'_> {
-        let (key, When { now, access }) = (&self.keys[i], self.when);
+        let (key, When { now, access, .. }) = (&self.keys[i], self.when);
         let guard = self.guards[self.engine.shard_of(key)].as_mut();
         let shard = guard.expect("the shards of all keys are locked");
         Target { store: &mut shard.store, key, now, access }

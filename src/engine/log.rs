@@ -5,24 +5,27 @@ use super::Engine;
 use super::journal::{Journal, Mode};
 use bytes::Bytes;
 use cluster::record::frame::{HEAD_BYTES, seal};
+use cluster::record::select::{FrameParts, between};
 use cluster::record::{Epoch, GroupTime, Salt, Seq};
+use cluster::replication::{Mark, Piece};
 use cluster::slot::Group;
+use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Frames of one shard, closed but not sealed. Large values are shared with the store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LogPiece {
     pub(super) bytes: Vec<u8>,
     /// Values that belong at these places of `bytes`, in order.
     pub(super) splices: Vec<(usize, Bytes)>,
     frames: Vec<Frame>,
-    /// The newest record in the piece of each group in it.
-    pub(super) marks: Vec<(Group, Seq)>,
+    /// The records in the piece of each group in it.
+    pub(super) marks: Vec<Mark>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Frame {
     bytes: Range<usize>,
     splices: Range<usize>,
@@ -37,6 +40,17 @@ pub(super) struct LogShared {
     /// Frames that speak of several shards, ever.
     joints: AtomicU64,
     dirty: Box<[AtomicBool]>,
+    /// Told when there is something to take where there was nothing.
+    nudge: OnceLock<Nudge>,
+}
+
+/// Called where a shard is locked: it must be quick and call nothing of the engine.
+struct Nudge(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Nudge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nudge")
+    }
 }
 
 impl LogShared {
@@ -45,12 +59,16 @@ impl LogShared {
             bytes: AtomicU64::new(0),
             joints: AtomicU64::new(0),
             dirty: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            nudge: OnceLock::new(),
         }
     }
 
     /// The shard has records to take.
     pub(super) fn mark(&self, shard: usize) {
         self.dirty[shard].store(true, Ordering::Release);
+        if let Some(Nudge(nudge)) = self.nudge.get() {
+            nudge();
+        }
     }
 
     pub(super) fn add(&self, bytes: u64) {
@@ -93,37 +111,44 @@ impl LogPiece {
         self.frames[frame].total_bytes
     }
 
-    /// The newest record of each group in it.
-    pub fn marks(&self) -> &[(Group, Seq)] {
+    /// The records of each group in it.
+    pub fn marks(&self) -> &[Mark] {
         &self.marks
     }
 
-    /// Gives a frame its salt and checksum, and its bytes to `put` in order.
-    pub fn seal(&mut self, frame: usize, salt: Salt, mut put: impl FnMut(&[u8])) {
+    /// Gives a frame a salt and its checksum, and its bytes to `put` in order. The piece stays as
+    /// it is: others may seal it for files or streams of their own.
+    pub fn seal(&self, frame: usize, salt: Salt, mut put: impl FnMut(&[u8])) {
         let Frame { bytes, splices, .. } = &self.frames[frame];
-        let (head, body) = self.bytes[bytes.clone()].split_at_mut(HEAD_BYTES);
-        let (body, splices) = (&*body, &self.splices[splices.clone()]);
+        let (length, body) = self.bytes[bytes.clone()].split_at(HEAD_BYTES);
+        let mut head = [0; HEAD_BYTES];
+        head.copy_from_slice(length);
+        let splices = &self.splices[splices.clone()];
         let offset = bytes.start + HEAD_BYTES;
-        seal(head, parts(body, offset, splices), salt);
-        put(head);
-        parts(body, offset, splices).for_each(put);
+        seal(&mut head, between(body, offset, splices), salt);
+        put(&head);
+        between(body, offset, splices).for_each(put);
     }
 }
 
-/// `body`, which stands at `offset` of its buffer, with the values that belong between.
-fn parts<'a>(
-    body: &'a [u8],
-    offset: usize,
-    splices: &'a [(usize, Bytes)],
-) -> impl Iterator<Item = &'a [u8]> {
-    let mut from = 0;
-    let between = splices.iter().flat_map(move |(at, value)| {
-        let part = &body[from..at - offset];
-        from = at - offset;
-        [part, value]
-    });
-    let last = splices.last().map_or(0, |(at, _)| at - offset);
-    between.chain([&body[last..]])
+impl Piece for LogPiece {
+    type Value = Bytes;
+
+    fn bytes(&self) -> usize {
+        self.bytes.capacity() + self.splices.iter().map(|(_, value)| value.len()).sum::<usize>()
+    }
+
+    fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    fn frames(&self) -> impl Iterator<Item = FrameParts<'_, Bytes>> {
+        self.frames.iter().map(|frame| FrameParts {
+            bytes: &self.bytes[frame.bytes.clone()],
+            values: &self.splices[frame.splices.clone()],
+            offset: frame.bytes.start,
+        })
+    }
 }
 
 impl Engine {
@@ -135,6 +160,18 @@ impl Engine {
         for shard in 0..self.shard_count() {
             let journal = Journal::new(shard, bits, Arc::clone(shared));
             self.lock(shard).store().set_journal(Some(Box::new(journal)));
+        }
+    }
+
+    /// Whether the shards have a log.
+    pub fn has_log(&self) -> bool {
+        self.lock(0).store().journal().is_some()
+    }
+
+    /// Takes the log away from every shard, and with it all walks.
+    pub fn close_log(&self) {
+        for shard in 0..self.shard_count() {
+            self.lock(shard).store().set_journal(None);
         }
     }
 
@@ -191,28 +228,44 @@ impl Engine {
         self.log.bytes.load(Ordering::Relaxed)
     }
 
+    /// Calls `nudge` from now on when a shard has records to take and had none: where the shard is
+    /// locked, so it must be quick and call nothing of the engine. Only the first one counts.
+    pub fn on_log(&self, nudge: impl Fn() + Send + Sync + 'static) {
+        let _ = self.log.nudge.set(Nudge(Box::new(nudge)));
+    }
+
+    /// From now on a command on several groups is recorded as if each were on its own: what one
+    /// node keeps of it another may not.
+    pub fn keep_groups_apart(&self) {
+        self.each_journal(Journal::keep_groups_apart);
+    }
+
     /// Whether there are records to take.
     pub fn log_waits(&self) -> bool {
         self.log.dirty.iter().any(|dirty| dirty.load(Ordering::Acquire))
     }
 
-    /// Takes what all shards have recorded since the last call; at most one caller at a time.
-    /// `pieces` were used before; those that come back filled are a consistent cut: with a record
-    /// they hold, or held before, all records that came before it in its group. Usually one lock
-    /// is held at a time; only when a command on several shards came between, all are.
-    pub fn take_log(&self, pieces: &mut Vec<LogPiece>) {
-        let mut spare = std::mem::take(pieces);
+    /// Appends to `pieces` what all shards have recorded since the last call; at most one caller
+    /// at a time. `spare` were used before and become what shards record into. The pieces are a
+    /// consistent cut: with a record they hold, or held before, all records that came before it in
+    /// its group. Usually one lock is held at a time; only when a command on several shards came
+    /// between, all are.
+    pub fn take_log(&self, spare: &mut Vec<LogPiece>, pieces: &mut Vec<LogPiece>) {
+        let from = pieces.len();
         let joints = self.log.joints.load(Ordering::Acquire);
         for shard in 0..self.shard_count() {
-            self.take_piece(shard, &mut self.lock(shard), &mut spare, pieces);
+            if self.log.dirty[shard].load(Ordering::Acquire) {
+                self.take_piece(shard, &mut self.lock(shard), spare, pieces);
+            }
         }
         if self.log.joints.load(Ordering::Acquire) != joints {
             let mut guards: Vec<_> = (0..self.shard_count()).map(|s| self.lock(s)).collect();
             for (shard, guard) in guards.iter_mut().enumerate() {
-                self.take_piece(shard, guard, &mut spare, pieces);
+                self.take_piece(shard, guard, spare, pieces);
             }
         }
-        let taken = pieces.iter().flat_map(|p| &p.frames).map(|f| f.total_bytes as u64).sum();
+        let frames = pieces[from..].iter().flat_map(|piece| &piece.frames);
+        let taken = frames.map(|frame| frame.total_bytes as u64).sum();
         self.log.bytes.fetch_sub(taken, Ordering::Relaxed);
     }
 
@@ -228,7 +281,6 @@ impl Engine {
         }
         let Some(journal) = guard.store().journal() else { return };
         let mut piece = spare.pop().unwrap_or_default();
-        piece.clear();
         journal.take(&mut piece);
         pieces.push(piece);
     }

@@ -11,25 +11,29 @@ mod key;
 mod keys;
 mod log;
 mod policy;
+mod replica;
+mod served;
 mod space;
 mod store;
 mod walks;
 
-pub use apply::ApplyError;
+pub use apply::{ApplyError, Payload};
 pub use execute::Access;
 pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::{HashSeed, Key};
 pub use log::LogPiece;
 pub use policy::Policy;
-pub use store::{Full, Item, ItemValue, Store, StoreStats};
-pub use walks::{WalkChunk, WalkStep};
+pub use replica::{FollowError, Followed};
+pub use served::{Duty, Unserved};
+pub use store::{Full, Item, ItemValue, Role, Store, StoreStats};
+pub use walks::{WalkChunk, WalkId, WalkStep};
 
 use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, Stores, Time};
 use crate::limits;
 use cluster::record::Seq;
-use cluster::slot::Group;
+use cluster::slot::{Group, Slot};
 use extents::Extents;
 use log::LogShared;
 use parking_lot::{Mutex, MutexGuard};
@@ -346,14 +350,14 @@ impl Engine {
         access: Access,
         out: &mut W,
     ) {
-        match command {
-            Command::Key(bytes, op) => {
-                let key = self.key(bytes);
-                self.lock(self.shard_of(&key)).execute_as(&key, op, now, access, out);
-            }
-            Command::Keys(op) => keys::execute(self, op, now, access, out),
-            Command::Space(op) => space::execute(self, op, now, out),
-        }
+        let done = self.execute_for(command, Duty::Any, now, access, out);
+        debug_assert_eq!(done, Ok(()), "whoever asks for nothing is not refused");
+    }
+
+    /// Visits the live keys of a slot until `visit` has had enough and says false. Locks the shard
+    /// for a bounded number of items at a time.
+    pub fn keys_in_slot(&self, slot: Slot, now: Time, visit: impl FnMut(&[u8]) -> bool) {
+        space::keys_in_slot(self, slot, now, visit);
     }
 }
 
@@ -428,6 +432,18 @@ impl Shard {
     #[inline]
     pub fn log_seq(&mut self, group: Group) -> Seq {
         self.store.journal().map_or(Seq(0), |journal| journal.position(group).1)
+    }
+
+    /// Whether this node executes commands on the group now: it is its primary, and the group is
+    /// not about to go to another.
+    #[inline]
+    pub fn serves(&self, group: Group) -> bool {
+        self.store.serves(group)
+    }
+
+    /// Whether this node may answer reads of the group from its copy.
+    pub fn serves_reads(&self, group: Group) -> bool {
+        self.store.serves_reads(group)
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

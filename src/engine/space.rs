@@ -1,24 +1,63 @@
 //! Commands on all keys: shard after shard, group after group. But for FLUSHALL a lock is held for
 //! one step only, so other commands come in between.
 
+mod parts;
+
 use super::execute::STRING;
-use super::{Engine, glob_match, log};
+use super::{Duty, Engine, Shard, Unserved, glob_match, log};
 use crate::command::reply::ReplyWriter;
 use crate::command::{ScanOp, SpaceOp, Time};
 use crate::limits::WALK_ITEMS_PER_LOCK;
-use cluster::slot::Group;
+use cluster::group_set::GroupSet;
+use cluster::slot::{Group, Slot};
 
-/// Executes `op` and writes its one reply.
-pub(super) fn execute<W: ReplyWriter>(engine: &Engine, op: &SpaceOp<'_>, now: Time, out: &mut W) {
-    match *op {
-        SpaceOp::DbSize => out.integer(len(engine) as i64),
-        SpaceOp::Keys { pattern } => keys(engine, pattern, now, out),
-        SpaceOp::Scan(ref op) => scan(engine, op, now, out),
-        SpaceOp::RandomKey { chance } => random_key(engine, chance, now, out),
-        SpaceOp::Flush => {
-            flush(engine, now);
+/// Which groups a question is about; `None`: all.
+pub(super) type Within<'a> = Option<&'a GroupSet>;
+
+/// Executes `op` on those groups and writes its one reply, if the node is primary of them.
+pub(super) fn execute<W: ReplyWriter>(
+    engine: &Engine,
+    op: &SpaceOp<'_>,
+    within: Within<'_>,
+    now: Time,
+    out: &mut W,
+) -> Result<(), Unserved> {
+    match (op, within) {
+        (SpaceOp::DbSize, None) => out.integer(len(engine) as i64),
+        (SpaceOp::DbSize, Some(groups)) => out.integer(parts::len(engine, groups)? as i64),
+        (SpaceOp::Keys { pattern }, _) => keys(engine, pattern, within, now, out)?,
+        (SpaceOp::Scan(op), _) => scan(engine, op, within, now, out)?,
+        (SpaceOp::RandomKey { chance }, None) => random_key(engine, *chance, now, out),
+        (SpaceOp::RandomKey { chance }, Some(groups)) => {
+            parts::random_key(engine, groups, *chance, now, out)?;
+        }
+        (SpaceOp::Flush, within) => {
+            match within {
+                Some(groups) if !groups.is_full() => parts::flush(engine, groups, now)?,
+                Some(_) => flush(engine, Duty::Primary, now)?,
+                None => flush(engine, Duty::Any, now)?,
+            }
             out.simple("OK");
         }
+    }
+    Ok(())
+}
+
+/// Visits the live keys of a slot, whoever keeps its group, until `visit` has had enough.
+pub(super) fn keys_in_slot(
+    engine: &Engine,
+    slot: Slot,
+    now: Time,
+    mut visit: impl FnMut(&[u8]) -> bool,
+) {
+    let (group, mut more) = (slot.group(), true);
+    let mut cursor = Some(Cursor { group, position: 0 });
+    while let Some(at) = cursor.filter(|at| more && at.group == group) {
+        cursor = at.step_anyway(engine, WALK_ITEMS_PER_LOCK, now, |name| {
+            if more && Slot::of(name) == slot {
+                more = visit(name);
+            }
+        });
     }
 }
 
@@ -28,44 +67,62 @@ fn len(engine: &Engine) -> u64 {
 }
 
 /// Empties all shards at once: all are locked before the first is emptied.
-fn flush(engine: &Engine, now: Time) {
+fn flush(engine: &Engine, duty: Duty, now: Time) -> Result<(), Unserved> {
     let mut guards: Vec<_> = (0..engine.shard_count()).map(|shard| engine.lock(shard)).collect();
+    for group in Group::all().filter(|_| duty != Duty::Any) {
+        duty.check(&guards[engine.shard_of_group(group)], group)?;
+    }
     log::set_aside(guards.iter_mut(), now);
     guards.iter_mut().for_each(|guard| guard.store().clear());
     log::join_aside(guards.iter_mut());
+    Ok(())
 }
 
 /// KEYS: every key that is there all the while, each at most once.
-fn keys<W: ReplyWriter>(engine: &Engine, pattern: &[u8], now: Time, out: &mut W) {
+fn keys<W: ReplyWriter>(
+    engine: &Engine,
+    pattern: &[u8],
+    within: Within<'_>,
+    now: Time,
+    out: &mut W,
+) -> Result<(), Unserved> {
     let mut names = Names::default();
     let mut cursor = Cursor::from_number(0);
-    while let Some(at) = cursor {
-        cursor = at.step(engine, WALK_ITEMS_PER_LOCK, now, |name| {
+    while let Some(at) = cursor.and_then(|at| at.skip_to(within)) {
+        cursor = at.step(engine, within, WALK_ITEMS_PER_LOCK, now, |name| {
             if glob_match(pattern, name) {
                 names.push(name);
             }
-        });
+        })?;
     }
     names.write(out);
+    Ok(())
 }
 
 /// SCAN: a key that is there from the first call to the last is answered exactly once.
-fn scan<W: ReplyWriter>(engine: &Engine, op: &ScanOp<'_>, now: Time, out: &mut W) {
+fn scan<W: ReplyWriter>(
+    engine: &Engine,
+    op: &ScanOp<'_>,
+    within: Within<'_>,
+    now: Time,
+    out: &mut W,
+) -> Result<(), Unserved> {
     let mut names = Names::default();
     let wanted = |name: &[u8]| {
         op.type_name.is_none_or(|t| t == STRING.as_bytes())
             && op.pattern.is_none_or(|pattern| glob_match(pattern, name))
     };
     let mut left = usize::try_from(op.count).unwrap_or(usize::MAX).max(1);
-    let mut cursor = Cursor::from_number(op.cursor);
+    let mut cursor = Cursor::from_number(op.cursor).and_then(|at| at.skip_to(within));
     while let Some(at) = cursor {
         let mut seen = 0;
-        cursor = at.step(engine, left.min(WALK_ITEMS_PER_LOCK), now, |name| {
+        cursor = at.step(engine, within, left.min(WALK_ITEMS_PER_LOCK), now, |name| {
             seen += 1;
             if wanted(name) {
                 names.push(name);
             }
-        });
+        })?;
+        cursor = cursor.and_then(|at| at.skip_to(within));
         if seen >= left {
             break;
         }
@@ -75,6 +132,7 @@ fn scan<W: ReplyWriter>(engine: &Engine, op: &ScanOp<'_>, now: Time, out: &mut W
     let number = cursor.map_or(0, Cursor::number);
     out.bulk(itoa::Buffer::new().format(number).as_bytes());
     names.write(out);
+    Ok(())
 }
 
 /// RANDOMKEY: the shard by its share of the items, then one of its items.
@@ -118,20 +176,54 @@ impl Cursor {
         u64::from(self.group.number()) << 32 | u64::from(self.position)
     }
 
+    /// This place, or the start of the next group that is asked for.
+    fn skip_to(self, within: Within<'_>) -> Option<Cursor> {
+        let Some(groups) = within else { return Some(self) };
+        if groups.contains(self.group) {
+            return Some(self);
+        }
+        let numbers = self.group.number() + 1..;
+        let mut later = numbers.map_while(Group::new);
+        later.find(|group| groups.contains(*group)).map(|group| Cursor { group, position: 0 })
+    }
+
     /// Visits about `want` live items of the group, under its lock. Returns where to go on: in
-    /// the group, or at the start of the next; `None` behind the last.
+    /// the group, or at the start of the next; `None` behind the last. Where the question is about
+    /// some groups, the node must be their primary.
     fn step(
+        self,
+        engine: &Engine,
+        within: Within<'_>,
+        want: usize,
+        now: Time,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, Unserved> {
+        let mut guard = engine.lock(engine.shard_of_group(self.group));
+        if within.is_some() {
+            parts::check(&mut guard, self.group)?;
+        }
+        Ok(self.walk(&mut guard, want, now, visit))
+    }
+
+    /// The same, whatever the node is to the group.
+    fn step_anyway(
         self,
         engine: &Engine,
         want: usize,
         now: Time,
+        visit: impl FnMut(&[u8]),
+    ) -> Option<Cursor> {
+        self.walk(&mut engine.lock(engine.shard_of_group(self.group)), want, now, visit)
+    }
+
+    fn walk(
+        self,
+        shard: &mut Shard,
+        want: usize,
+        now: Time,
         mut visit: impl FnMut(&[u8]),
     ) -> Option<Cursor> {
-        // Groups go round the shards, as in `Engine::shard_of`.
-        let shard = usize::from(self.group.number()) & (engine.shard_count() - 1);
-        let mut guard = engine.lock(shard);
-        let next = guard.store().walk(self.group, self.position, want, now, |name, _| visit(name));
-        match next {
+        match shard.store().walk(self.group, self.position, want, now, |name, _| visit(name)) {
             Some(position) => Some(Cursor { position, ..self }),
             None => Group::new(self.group.number() + 1).map(|group| Cursor { group, position: 0 }),
         }

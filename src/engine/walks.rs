@@ -15,11 +15,20 @@ use cluster::slot::Group;
 /// Where a walk is, and what happened behind it since its last step.
 #[derive(Debug)]
 pub(super) struct Walk {
-    pub(super) group: Group,
+    pub(super) id: WalkId,
     /// Everything before this place was visited.
     next: u32,
     behind: WalkChunk,
     overrun: bool,
+}
+
+/// One of the walks of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkId {
+    /// The group.
+    pub group: Group,
+    /// Which of its walks.
+    pub(super) number: u64,
 }
 
 /// Effects that a step of a walk brings: a payload in parts.
@@ -45,7 +54,8 @@ pub enum WalkStep {
         /// The time it had reached.
         time: GroupTime,
     },
-    /// More changed behind the walk than it could keep: to be begun again.
+    /// More changed behind the walk than it could keep, or the group is not whole here any more:
+    /// to be begun again, if at all.
     Overrun,
 }
 
@@ -97,8 +107,8 @@ impl WalkChunk {
 }
 
 impl Walk {
-    pub(super) fn new(group: Group) -> Walk {
-        Walk { group, next: 0, behind: WalkChunk::default(), overrun: false }
+    pub(super) fn new(id: WalkId) -> Walk {
+        Walk { id, next: 0, behind: WalkChunk::default(), overrun: false }
     }
 
     /// A change of the group.
@@ -121,26 +131,37 @@ impl Walk {
 }
 
 impl Engine {
-    /// Begins a walk of a group. There is at most one of each; the log must be recording, or
-    /// nothing is forwarded.
-    pub fn begin_walk(&self, group: Group) {
-        self.with_journal(group, |journal| journal.begin_walk(group));
+    /// Begins a walk of a group, beside others that there may be. The log must be open, or nothing
+    /// is forwarded.
+    pub fn begin_walk(&self, group: Group) -> WalkId {
+        let mut id = WalkId { group, number: 0 };
+        self.with_journal(group, |journal| id = journal.begin_walk(group));
+        id
     }
 
-    /// Gives up the walk of a group.
-    pub fn end_walk(&self, group: Group) {
-        self.with_journal(group, |journal| journal.end_walk(group));
+    /// How many walks there are.
+    pub fn walks(&self) -> usize {
+        let of = |shard| self.lock(shard).store().journal().map_or(0, |j| j.walks());
+        (0..self.shard_count()).map(of).sum()
     }
 
-    /// Goes on with the walk of a group that [`Engine::begin_walk`] began, under its lock for a
-    /// bounded number of items: what it brings is appended to `out`.
-    pub fn walk_step(&self, group: Group, now: Time, out: &mut WalkChunk) -> WalkStep {
+    /// Gives up a walk.
+    pub fn end_walk(&self, id: WalkId) {
+        self.with_journal(id.group, |journal| journal.end_walk(id));
+    }
+
+    /// Goes on with a walk that [`Engine::begin_walk`] began, under its lock for a bounded number
+    /// of items: what it brings is appended to `out`.
+    pub fn walk_step(&self, id: WalkId, now: Time, out: &mut WalkChunk) -> WalkStep {
+        let group = id.group;
         let mut guard = self.lock(self.shard_of_group(group));
         let store = guard.store();
-        let Some(walk) = store.journal().and_then(|j| j.walk(group)) else {
+        let now = store.time_of(group, now);
+        let is_whole = store.is_whole(group);
+        let Some(walk) = store.journal().and_then(|j| j.walk(id)) else {
             return WalkStep::Overrun;
         };
-        if walk.overrun {
+        if walk.overrun || !is_whole {
             return WalkStep::Overrun;
         }
         let from = walk.next;
@@ -154,13 +175,13 @@ impl Engine {
             out.push(&Effect::Set { key, value, deadline }, shared);
         });
         let Some(journal) = store.journal() else { return WalkStep::Overrun };
-        match (next, journal.walk(group)) {
+        match (next, journal.walk(id)) {
             (Some(next), Some(walk)) => {
                 walk.next = next;
                 WalkStep::More
             }
             (None, _) => {
-                journal.end_walk(group);
+                journal.end_walk(id);
                 let (epoch, seq, time) = journal.position(group);
                 WalkStep::End { epoch, seq, time }
             }

@@ -4,6 +4,7 @@
 
 use super::HttpState;
 use super::compat;
+use super::disk;
 use super::families::Families;
 use crate::engine::StoreStats;
 use crate::metrics::{NodeFacts, Process, Snapshot};
@@ -79,6 +80,7 @@ impl Collector for NodeCollector {
         memory(&mut native, &scrape);
         commands(&mut native, &scrape);
         shards(&mut native, &scrape);
+        disk::families(&mut native, &scrape);
         let mut all = native.into_vec();
         let mut process = Families::new("process_");
         kernel(&mut process, &scrape);
@@ -104,6 +106,8 @@ fn node(out: &mut Families, scrape: &Scrape) {
     out.gauge("uptime_seconds", "Time since the start.", facts.uptime_seconds() as f64);
     out.gauge("ready", "Whether clients should come.", f64::from(u8::from(scrape.ready)));
     out.gauge("loading", "Whether data is being loaded.", f64::from(u8::from(facts.loading)));
+    let backup = f64::from(u8::from(facts.backup_in_progress));
+    out.gauge("backup_in_progress", "Whether a backup is being made.", backup);
     out.gauge("shards", "Shards of this node.", scrape.shards.len() as f64);
     let active = facts.workers_active as f64;
     out.gauge("workers", "Worker threads.", scrape.workers as f64);

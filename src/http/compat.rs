@@ -15,6 +15,7 @@ pub(super) fn families(scrape: &Scrape) -> Vec<MetricFamily> {
     traffic(&mut out, scrape);
     keyspace(&mut out, scrape);
     commands(&mut out, scrape);
+    disk(&mut out, scrape);
     fixed(&mut out);
     out.into_vec()
 }
@@ -44,7 +45,6 @@ fn instance(out: &mut Families, scrape: &Scrape) {
     out.gauge("process_id", "Process number.", f64::from(scrape.facts.process_id));
     let loading = f64::from(u8::from(scrape.facts.loading));
     out.gauge("loading_dump_file", "Whether data is being loaded.", loading);
-    out.gauge("rdb_last_save_timestamp_seconds", "As the start: there is no such file.", started);
     let enabled = f64::from(u8::from(scrape.facts.cluster_enabled));
     out.gauge("cluster_enabled", "Whether the node is part of a cluster.", enabled);
     out.gauge("slowlog_length", "Commands in the slow log.", scrape.facts.slowlog_len as f64);
@@ -141,15 +141,38 @@ fn commands(out: &mut Families, scrape: &Scrape) {
     }
 }
 
-/// What a node that stands alone, without files, always says.
+fn disk(out: &mut Families, scrape: &Scrape) {
+    let (log, saves) = (&scrape.facts.log, &scrape.facts.saves);
+    let flag = |is: bool| f64::from(u8::from(is));
+    let is_on = log.policy != "none";
+    let well = flag(log.health.reason().is_none());
+    let saved = flag(saves.last_error.is_none());
+    let saving = flag(saves.in_progress && !saves.rewrite_in_progress);
+    let last = saves.last_unix as f64;
+    out.gauge("rdb_last_save_timestamp_seconds", "Last snapshot, or the start.", last);
+    out.gauge("rdb_last_bgsave_status", "Whether the last snapshot went well.", saved);
+    let seconds = saves.last_ms.map_or(-1.0, |ms| ms as f64 / 1000.0);
+    if seconds >= 0.0 {
+        out.gauge("rdb_last_bgsave_duration_sec", "Time the last snapshot took.", seconds);
+    }
+    out.gauge("rdb_bgsave_in_progress", "Whether a snapshot is being written.", saving);
+    let changes = saves.changes as f64;
+    out.gauge("rdb_changes_since_last_save", "Changes since the last snapshot.", changes);
+    out.gauge("aof_enabled", "Whether there is a log.", flag(is_on));
+    out.gauge("aof_last_write_status", "Whether the log is written.", well);
+    let rewriting = flag(saves.rewrite_in_progress);
+    out.gauge("aof_rewrite_in_progress", "The same, to make the log shorter.", rewriting);
+    out.gauge("aof_last_bgrewrite_status", "Whether the last one went well.", saved);
+    if is_on {
+        out.gauge("aof_current_size_bytes", "Bytes of the log.", log.bytes as f64);
+        out.gauge("aof_base_size_bytes", "Bytes of the snapshot.", saves.last_bytes as f64);
+    }
+}
+
+/// What a node that stands alone always says.
 fn fixed(out: &mut Families) {
     out.gauge("connected_slaves", "Replicas as Redis counts them.", 0.0);
     out.gauge("master_repl_offset", "Offset as Redis counts it.", 0.0);
-    out.gauge("aof_enabled", "Whether there is such a file.", 0.0);
-    out.gauge("aof_last_write_status", "Whether its last write went well.", 1.0);
-    out.gauge("rdb_last_bgsave_status", "Whether the last save went well.", 1.0);
-    out.gauge("rdb_changes_since_last_save", "Changes not saved.", 0.0);
-    out.gauge("rdb_bgsave_in_progress", "Whether a save is going on.", 0.0);
     out.gauge("tracking_total_keys", "Keys tracked for client-side caching.", 0.0);
     out.gauge("pubsub_channels", "Channels subscribed to.", 0.0);
     out.gauge("pubsub_patterns", "Patterns subscribed to.", 0.0);

@@ -3,6 +3,7 @@
 
 mod collector;
 mod compat;
+mod disk;
 mod families;
 mod health;
 mod listen;

@@ -1,6 +1,8 @@
 //! What a node says about itself beside its counters: plain values, the same for INFO, STATS and
 //! HTTP, put together by whoever knows them.
 
+use super::{LogFacts, SaveFacts};
+
 /// Facts about a node at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
@@ -26,6 +28,8 @@ pub struct NodeFacts {
     pub started_ms: u64,
     /// Milliseconds since the Unix epoch now.
     pub now_ms: u64,
+    /// The same by the wall clock, which may be set meanwhile.
+    pub unix_ms: u64,
     /// Monotonic nanoseconds now, of the clock that workers take their beats from.
     pub monotonic_nanos: u64,
     /// Memory of the machine in bytes.
@@ -44,6 +48,10 @@ pub struct NodeFacts {
     pub loading: bool,
     /// How saving stands.
     pub saves: SaveFacts,
+    /// How the log stands.
+    pub log: LogFacts,
+    /// Whether a backup is being made.
+    pub backup_in_progress: bool,
     /// Whether the node is part of a cluster.
     pub cluster_enabled: bool,
     /// Commands in the slow log now.
@@ -52,27 +60,6 @@ pub struct NodeFacts {
     pub slowlog_last_id: u64,
     /// How long the latest one took, in microseconds; 0 before the first.
     pub slowlog_last_micros: u64,
-}
-
-/// How saving to disk stands.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SaveFacts {
-    /// Seconds since the Unix epoch of the last save, or of the start before the first.
-    pub last_unix: u64,
-    /// Whether a save is going on.
-    pub in_progress: bool,
-    /// Whether that is to make the log shorter.
-    pub rewrite_in_progress: bool,
-    /// Whether another such waits.
-    pub rewrite_scheduled: bool,
-    /// Seconds the one at hand has taken; `None` without one.
-    pub current_seconds: Option<u64>,
-    /// Seconds the last one took; `None` before the first.
-    pub last_seconds: Option<u64>,
-    /// Whether the last one failed.
-    pub last_failed: bool,
-    /// How many were written since the start.
-    pub count: u64,
 }
 
 impl NodeFacts {

@@ -29,6 +29,13 @@ impl<const GROUPING: u32> Recorder<GROUPING> {
         self.sum.add(nanos.wrapping_mul(times));
     }
 
+    /// What has been recorded.
+    pub fn distribution(&self) -> Distribution {
+        let mut distribution = Distribution::new(GROUPING);
+        self.add_to(&mut distribution);
+        distribution
+    }
+
     /// Adds what has been recorded to `distribution`, which must be of the same grouping.
     pub(super) fn add_to(&self, distribution: &mut Distribution) {
         debug_assert_eq!(distribution.grouping, GROUPING);

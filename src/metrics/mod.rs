@@ -2,6 +2,7 @@
 //! Knows no clock, no socket, no command table and no text format.
 
 mod counter;
+mod disk;
 mod errors;
 mod facts;
 mod histogram;
@@ -11,7 +12,8 @@ mod snapshot;
 mod worker;
 
 pub use counter::Counter;
-pub use facts::{NodeFacts, SaveFacts};
+pub use disk::{LoadFacts, LoadMeter, LogFacts, LogHealth, RecoveryFacts, SaveFacts};
+pub use facts::NodeFacts;
 pub use histogram::{Distribution, Recorder};
 pub use process::{Process, system_memory_bytes, system_name};
 pub use rates::{Rates, Sample};
@@ -43,6 +45,8 @@ pub struct Metrics {
     workers: Box<[WorkerMetrics]>,
     sampler: Sampler,
     memory_peak_bytes: AtomicU64,
+    /// How far loading is.
+    pub load: LoadMeter,
 }
 
 impl Metrics {
@@ -53,6 +57,7 @@ impl Metrics {
             workers: (0..workers.max(1)).map(|_| WorkerMetrics::new(commands.count)).collect(),
             sampler: Sampler::default(),
             memory_peak_bytes: AtomicU64::new(0),
+            load: LoadMeter::default(),
         }
     }
 

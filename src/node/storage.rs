@@ -5,13 +5,18 @@ use super::NodeError;
 use crate::clock;
 use crate::command::Time;
 use crate::config::{Config, OnError, WalPolicy};
-use crate::engine::{ApplyError, Engine};
+use crate::engine::{self, Engine};
 use crate::limits;
+use crate::metrics::{LoadFacts, RecoveryFacts};
+use crate::server::Server;
+use crate::wal::backup;
 use crate::wal::collect::Collector;
-use crate::wal::files::SystemFiles;
+use crate::wal::files::Files;
 use crate::wal::lane::{Lane, LaneError, LaneOptions};
 use crate::wal::log::{Hooks, Log, LogState};
-use crate::wal::recovery::{self, BadPayload, Outcome, Progress, Target};
+use crate::wal::recovery::{self, BadPayload, Outcome, Payload, Progress, Target};
+use crate::wal::segment;
+use crate::wal::snapshot;
 use crate::wal::snapshotter::{Purpose, Snapshotter, SnapshotterOptions};
 use crate::worker::Shared;
 use cluster::record::frame::{FrameWriter, stamp};
@@ -24,11 +29,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use tokio::sync::oneshot;
 
 /// The folder of a node's data, owned as long as this lives.
 pub(super) struct Storage {
     folder: PathBuf,
+    files: Arc<dyn Files>,
     _owned: File,
+}
+
+/// What came of loading: the log's thread, if there is a log and the node goes on.
+pub(super) type Loaded = Result<Option<Running>, NodeError>;
+
+/// What is needed to load the data.
+pub(super) struct Loading<'a> {
+    pub(super) config: Config,
+    pub(super) storage: &'a Arc<Storage>,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) snapshots: &'a Arc<Snapshotter>,
+}
+
+impl Loading<'_> {
+    /// Begins to load, on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread.
+    pub(super) fn start(self, server: &Arc<Server>) -> io::Result<oneshot::Receiver<Loaded>> {
+        let Loading { config, storage, shared, snapshots } = self;
+        let (storage, shared) = (storage.clone(), shared.clone());
+        let (snapshots, server) = (snapshots.clone(), server.clone());
+        let (tell, told) = oneshot::channel();
+        let load = move || {
+            // Nobody asks when the node ends meanwhile.
+            let _ = tell.send(storage.start(&config, &shared, &snapshots, &server));
+        };
+        thread::Builder::new().name("loading".into()).spawn(load)?;
+        Ok(told)
+    }
 }
 
 /// The log's thread.
@@ -42,13 +79,20 @@ impl Storage {
     ///
     /// # Errors
     /// When it cannot be made, or belongs to a running node.
-    pub(super) fn open(config: &Config) -> Result<Option<Storage>, NodeError> {
+    pub(super) fn open(
+        config: &Config,
+        files: Arc<dyn Files>,
+    ) -> Result<Option<Storage>, NodeError> {
         let folder = config.data.dir.clone();
         if folder.as_os_str().is_empty() {
             return Ok(None);
         }
         let refused = |reason: String| NodeError::Data(folder.clone(), reason);
-        fs::create_dir_all(folder.join("wal")).map_err(|e| refused(e.to_string()))?;
+        if folder.join(backup::RESTORING).exists() {
+            let reason = "a restore to it was not finished: remove what is in it and restore again";
+            return Err(refused(reason.into()));
+        }
+        fs::create_dir_all(folder.join(segment::FOLDER)).map_err(|e| refused(e.to_string()))?;
         let path = folder.join("LOCK");
         let owned = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let owned = owned.map_err(|e| refused(e.to_string()))?;
@@ -56,45 +100,55 @@ impl Storage {
         if unsafe { libc::flock(owned.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             return Err(refused("another node is running on it".into()));
         }
-        Ok(Some(Storage { folder, _owned: owned }))
+        Ok(Some(Storage { folder, files, _owned: owned }))
     }
 
     /// Gets the data back, then lets the log begin.
     ///
     /// # Errors
     /// When the data on disk cannot be trusted, or the log cannot be written.
-    pub(super) fn start(
+    fn start(
         &self,
         config: &Config,
         shared: &Arc<Shared>,
         snapshots: &Arc<Snapshotter>,
-        end: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Option<Running>, NodeError> {
+        server: &Arc<Server>,
+    ) -> Loaded {
         let engine = &shared.engine;
         let refused = |reason: String| NodeError::Data(self.folder.clone(), reason);
-        let found = self.recover(engine).map_err(refused)?;
+        let began = clock::monotonic_nanos();
+        let found = self.recover(shared).map_err(refused)?;
+        let items = (0..engine.shard_count()).map(|i| engine.lock(i).store().stats().items).sum();
+        let millis = (clock::monotonic_nanos() - began) / 1_000_000;
+        server.set_recovery(RecoveryFacts { millis, records: found.applied, items });
+        if let Some(file) = found.snapshots.last() {
+            snapshots.begin_with(file.bytes, file.last.iter().map(|(_, seq)| seq.0).sum());
+        }
         let Some(log) = shared.log.clone().filter(|_| config.wal.policy != WalPolicy::None) else {
             engine.count_only();
             return Ok(None);
         };
         let options = LaneOptions {
-            folder: self.folder.join("wal"),
+            folder: self.folder.join(segment::FOLDER),
             first_number: found.segment_next,
             segment_bytes: config.wal.segment_bytes,
         };
         let salts = Box::new(|| clock::random_u64() as u32);
         let now = Box::new(|| clock::now().0);
-        let lane = Lane::open(Arc::new(SystemFiles), options, salts, now)
+        let lane = Lane::open(self.files.clone(), options, salts, now)
             .and_then(|mut lane| take_back(&mut lane, &found).map(|()| lane))
             .map_err(|error| refused(error.to_string()))?;
-        let (told, on_error) = (Arc::downgrade(shared), config.wal.on_error);
+        let (told, ending) = (Arc::downgrade(shared), Arc::downgrade(server));
+        let on_error = config.wal.on_error;
         let on_state = Box::new(move |state: &LogState| {
             let Some(shared) = told.upgrade() else { return };
             let failing = matches!(state, LogState::Failing(_));
             shared.notice.set_refusing(failing);
             if failing && on_error == OnError::Stop {
                 tracing::error!("stopping: wal.on_error = \"stop\"");
-                end();
+                if let Some(server) = ending.upgrade() {
+                    server.end();
+                }
             }
         });
         let asked = Arc::downgrade(snapshots);
@@ -111,11 +165,14 @@ impl Storage {
 
 impl Storage {
     /// Brings back what the snapshots and the log hold.
-    fn recover(&self, engine: &Engine) -> Result<Outcome, String> {
+    fn recover(&self, shared: &Shared) -> Result<Outcome, String> {
+        let engine = &*shared.engine;
         let began = clock::monotonic_nanos();
         let loader = Loader { engine, full: AtomicU64::new(0) };
         let told = AtomicU64::new(began);
         let progress = |at: Progress| {
+            let (is_applying, bytes, bytes_total) = (at.applying, at.bytes, at.bytes_total);
+            shared.metrics.load.set(LoadFacts { is_applying, bytes, bytes_total });
             let (now, last) = (clock::monotonic_nanos(), told.load(Ordering::Relaxed));
             if now - last > limits::RECOVERY_TOLD_MS * 1_000_000 {
                 told.store(now, Ordering::Relaxed);
@@ -125,13 +182,20 @@ impl Storage {
             }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let folder = self.folder.join("wal");
+        let folder = self.folder.join(segment::FOLDER);
         let found = recovery::recover(&folder, threads, &loader, &progress);
         let found = found.map_err(|error| error.to_string())?;
+        if shared.notice.word().is_ending() {
+            return Err("the node ends before its data is loaded".into());
+        }
         if !found.is_sound() {
-            return Err(told_damage(&found));
+            return Err(told_damage(&self.folder, &found));
         }
         found.settle().map_err(|error| error.to_string())?;
+        for path in found.blank.iter().filter(|path| !path.exists()) {
+            let path = path.display();
+            tracing::warn!(%path, "a last file that was never begun: removed, or moved aside");
+        }
         if let Some(cut) = &found.cut {
             let (path, offset) = (cut.path.display(), cut.offset);
             let (bytes, frames) = (cut.bytes, cut.frames);
@@ -161,13 +225,13 @@ impl Storage {
         config: &Config,
         shared: &Shared,
     ) -> Result<Arc<Snapshotter>, NodeError> {
-        let folder = self.folder.join("snapshots");
+        let folder = self.folder.join(snapshot::FOLDER);
         let newest = fs::read_dir(&folder).into_iter().flatten().flatten();
         let last_save_ms = newest.filter_map(|file| modified_ms(&file.path())).max();
         let (settling, covering) = (shared.log.clone(), shared.log.clone());
         let options = SnapshotterOptions {
             engine: shared.engine.clone(),
-            files: Arc::new(SystemFiles),
+            files: self.files.clone(),
             folder,
             rate: config.wal.snapshot_rate,
             last_save_ms,
@@ -201,7 +265,7 @@ fn modified_ms(path: &Path) -> Option<u64> {
 }
 
 /// What is damaged, and what to do.
-fn told_damage(found: &Outcome) -> String {
+fn told_damage(folder: &Path, found: &Outcome) -> String {
     let places: Vec<String> = found
         .damages
         .iter()
@@ -209,9 +273,16 @@ fn told_damage(found: &Outcome) -> String {
         .map(|damage| format!("{} at byte {}", damage.path.display(), damage.offset))
         .collect();
     let corrupt = found.corrupt.len();
+    let more = found.damages.len().saturating_sub(places.len());
+    let more = if more > 0 { format!(" and {more} more places") } else { String::new() };
+    let folder = folder.display();
     format!(
-        "it is damaged ({}; {corrupt} groups lost something): `crabcache wal verify` tells more, \
-         `crabcache wal repair` gives up what cannot be read",
+        "it is damaged ({}{more}; {corrupt} of 1024 groups lost something, or may have). Nothing \
+         was changed. To go on: copy the folder away, look at `crabcache wal verify --data-dir \
+         {folder}` and `crabcache wal repair --data-dir {folder} --force --dry-run`, then run \
+         `crabcache wal repair --data-dir {folder} --force`: it keeps of every group all that is \
+         whole before the damage, gives up the rest, and the node starts. A backup is restored \
+         to an empty folder by `crabcache restore`",
         places.join(", ")
     )
 }
@@ -241,16 +312,20 @@ struct Loader<'a> {
 
 impl Target for Loader<'_> {
     fn apply(&self, group: Group, payload: &[u8], time: GroupTime) -> Result<(), BadPayload> {
+        self.apply_all(&[Payload { group, bytes: payload, time }]).map_err(|_| BadPayload)
+    }
+
+    fn apply_all(&self, payloads: &[Payload<'_>]) -> Result<(), usize> {
         // The command's own time may have been a little behind its record's.
-        let time = Time(time.0.saturating_sub(limits::REPLAY_LATE_MS));
-        match self.engine.apply(group, payload, time) {
-            Ok(()) => Ok(()),
-            Err(ApplyError::Full) => {
-                self.full.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(ApplyError::Effect(_) | ApplyError::Group) => Err(BadPayload),
-        }
+        let now = |time: GroupTime| Time(time.0.saturating_sub(limits::REPLAY_LATE_MS));
+        let given: Vec<engine::Payload<'_>> = payloads
+            .iter()
+            .map(|&Payload { group, bytes, time }| engine::Payload { group, bytes, now: now(time) })
+            .collect();
+        let mut full = 0;
+        let done = self.engine.apply(&given, &mut full);
+        self.full.fetch_add(full, Ordering::Relaxed);
+        done.map_err(|(at, _)| at)
     }
 
     fn forget(&self, group: Group) {

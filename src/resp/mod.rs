@@ -7,8 +7,10 @@ mod error;
 mod inline;
 mod length;
 mod output;
+mod values;
 
 pub use decode::{DecodeLimits, Decoder, Step};
 pub use encode::{Encoder, Version};
 pub use error::ProtocolError;
 pub use output::{Mark, Output};
+pub use values::{number, value_end};

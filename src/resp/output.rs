@@ -97,6 +97,19 @@ impl Output {
         count
     }
 
+    /// Moves everything to the end of `into`: for answers that go on as bytes.
+    pub fn move_to(&mut self, into: &mut Vec<u8>) {
+        into.reserve(self.len());
+        while !self.is_empty() {
+            let mut slices = [IoSlice::new(&[]); limits::OUTPUT_SLICES_MAX];
+            let count = self.slices(&mut slices);
+            let pieces = &slices[..count];
+            let moved = pieces.iter().map(|piece| piece.len()).sum();
+            pieces.iter().for_each(|piece| into.extend_from_slice(piece));
+            self.advance(moved);
+        }
+    }
+
     /// Forgets the first `n` bytes: they are sent.
     ///
     /// # Panics

@@ -3,11 +3,10 @@
 use super::Server;
 use super::facts::VERSION;
 use super::info::{self, InfoInput};
-use super::probes::NO_CLUSTER;
+use super::saving::Then;
 use super::stats;
 use crate::clock;
 use crate::command::Args;
-use crate::command::parse::number;
 use crate::command::reply::{ReplyWriter, errors};
 use crate::worker::{After, Answer, Call, Session};
 
@@ -20,10 +19,11 @@ const CRAB: &str = "
 
 impl Server {
     /// Carries out a command about the node.
-    pub(super) fn node(&self, call: &Call<'_>, out: &mut Answer<'_>) {
+    pub(super) fn node(&self, call: &Call<'_>, session: &Session, out: &mut Answer<'_>) {
         match call.spec.name {
             "info" => {
-                let (facts, view) = (self.facts(), self.statistics.view());
+                let (mut facts, view) = (self.facts(), self.statistics.view());
+                facts.cluster_enabled &= !session.forwards;
                 let input = InfoInput { facts: &facts, view: &view };
                 out.verbatim(&info::render(&input, call.args.from(1).iter()));
             }
@@ -44,9 +44,7 @@ impl Server {
                 out.integer(0);
                 out.array(0);
             }
-            "wait" => wait(call.args, out),
             "lolwut" => out.verbatim(&format!("{CRAB}\nCrabCache {VERSION}\n")),
-            "readonly" | "readwrite" | "asking" => out.error(NO_CLUSTER),
             name => out.error(&format!("ERR {name} is not supported by this version")),
         }
     }
@@ -56,7 +54,7 @@ impl Server {
     pub(super) fn shutdown(
         &self,
         args: Args<'_>,
-        session: &Session,
+        session: &mut Session,
         out: &mut Answer<'_>,
     ) -> After {
         let has = |name: &str| args.iter().any(|w| w.eq_ignore_ascii_case(name.as_bytes()));
@@ -71,26 +69,23 @@ impl Server {
             out.error("ERR No shutdown in progress.");
             return After::Continue;
         }
-        let save = has("save") || !has("nosave") && self.saves_at_end();
-        if let Some(error) = save.then(|| self.save_now().err()).flatten() {
-            tracing::error!("SHUTDOWN: {error}");
-            if !has("force") {
-                out.error(&error);
-                return After::Continue;
+        // What is not loaded yet would be missing in a snapshot, and is on disk anyway.
+        let is_loading = self.shared.notice.word().is_loading();
+        let save = !is_loading && (has("save") || !has("nosave") && self.saves_at_end());
+        let client = &session.client;
+        tracing::info!(id = client.id, peer = %client.peer, save, "SHUTDOWN by a client");
+        if save {
+            let then = if has("force") { Then::EndAnyway } else { Then::End };
+            match self.save(then, session) {
+                Ok(after) => return after,
+                Err(error) if has("force") => tracing::error!("SHUTDOWN: {error}"),
+                Err(error) => {
+                    out.error(error);
+                    return After::Continue;
+                }
             }
         }
-        let client = &session.client;
-        tracing::info!(id = client.id, peer = %client.peer, "SHUTDOWN by a client");
         self.end();
         After::Close
-    }
-}
-
-/// There are no replicas: so many of them have everything.
-fn wait(args: Args<'_>, out: &mut Answer<'_>) {
-    match (number::integer(args.get(1)), number::integer(args.get(2))) {
-        (Some(_), Some(0..)) => out.integer(0),
-        (Some(_), Some(_)) => out.error("ERR timeout is negative"),
-        _ => out.error(errors::NOT_AN_INTEGER),
     }
 }

@@ -42,6 +42,7 @@ impl Server {
             }
             "no-evict" => switch(args.get(0), out, |on| session.client.set_no_evict(on)),
             "no-touch" => switch(args.get(0), out, |on| session.client.set_no_touch(on)),
+            "routing" => routing(args.get(0), session, out),
             "reply" => reply(args.get(0), session, out),
             "unblock" => unblock(call.args, out),
             _ => tracking(subcommand, args, out),
@@ -242,4 +243,18 @@ fn line(client: &Client, now: u64) -> String {
         client.worker(),
     );
     line
+}
+
+/// CLIENT ROUTING: what the connection does with what belongs to other nodes.
+fn routing(word: &[u8], session: &mut Session, out: &mut Answer<'_>) {
+    if word.eq_ignore_ascii_case(b"forward") {
+        session.forwards = true;
+    } else if !word.eq_ignore_ascii_case(b"redirect") {
+        return out.error(errors::SYNTAX);
+    } else if session.always_forwards {
+        return out.error("ERR connections to this port always forward");
+    } else {
+        session.forwards = false;
+    }
+    out.simple("OK");
 }

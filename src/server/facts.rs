@@ -2,9 +2,14 @@
 
 use super::Server;
 use crate::clock;
-use crate::metrics::{NodeFacts, system_memory_bytes, system_name};
+use crate::config::Config;
+use crate::metrics::{
+    LogFacts, LogHealth, NodeFacts, RecoveryFacts, system_memory_bytes, system_name,
+};
+use crate::wal::log::LogState;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of CrabCache.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -69,6 +74,7 @@ impl Server {
             started_ms: identity.started_ms,
             // Not the wall clock: setting that must not make the node look younger.
             now_ms: identity.started_ms + since_ms,
+            unix_ms: clock::now().0,
             monotonic_nanos,
             system_memory_bytes: system_memory_bytes(),
             max_memory_bytes: config.memory.max_bytes().unwrap_or(0),
@@ -76,12 +82,49 @@ impl Server {
             policy: config.memory.policy_in_force().name(),
             workers_active: self.shared.load.active() as u64,
             max_clients: config.server.max_clients as u64,
-            loading: false,
+            loading: self.shared.notice.word().is_loading(),
             saves: self.save_facts(),
-            cluster_enabled: false,
+            cluster_enabled: self.shared.views.is_on(),
+            log: self.log_facts(&current.config),
+            backup_in_progress: self.backups.is_busy(),
             slowlog_len: self.shared.slowlog.len() as u64,
             slowlog_last_id: latest.as_ref().map_or(0, |entry| entry.id),
             slowlog_last_micros: latest.as_ref().map_or(0, |entry| entry.micros),
+        }
+    }
+
+    /// What the start read, and how long that took.
+    pub fn set_recovery(&self, found: RecoveryFacts) {
+        *self.recovery.lock() = Some(found);
+    }
+
+    fn log_facts(&self, config: &Config) -> LogFacts {
+        let shared = &self.shared;
+        let recovery = *self.recovery.lock();
+        let load = shared.metrics.load.get();
+        let on_error = config.wal.on_error.name();
+        let facts = LogFacts { recovery, load, on_error, ..LogFacts::default() };
+        let Some(log) = &shared.log else { return facts };
+        let figures = log.figures();
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LogFacts {
+            policy: log.policy().name(),
+            health: match log.state() {
+                LogState::Failing(reason) => LogHealth::Failing(reason),
+                LogState::GivenUp(reason) => LogHealth::GivenUp(reason),
+                LogState::Well if shared.notice.word().is_loading() => LogHealth::Loading,
+                LogState::Well => LogHealth::Well,
+            },
+            written_bytes: number(&figures.written_bytes),
+            syncs: number(&figures.syncs),
+            slow_syncs: number(&figures.slow_syncs),
+            errors: number(&figures.errors),
+            unsynced_bytes: number(&figures.unsynced_bytes),
+            waiting_bytes: shared.engine.log_bytes(),
+            segments: number(&figures.segments),
+            bytes: number(&figures.log_bytes),
+            sync_latency: figures.sync_latency.distribution(),
+            ..facts
         }
     }
 

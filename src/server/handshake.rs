@@ -17,6 +17,7 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const TOO_MANY_ATTEMPTS: &str = "ERR too many failed AUTH attempts from this address: this \
                                  connection ends";
+const NO_SELECT: &str = "ERR SELECT is not allowed in cluster mode";
 const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
                            otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
                            authenticate the client and select the RESP protocol version at the \
@@ -100,7 +101,10 @@ impl Server {
             ("auth", 2) => return self.auth(call, b"default", args.get(1), session, out),
             ("auth", 3) => return self.auth(call, args.get(1), args.get(2), session, out),
             ("auth", _) => out.error(errors::SYNTAX),
-            ("select", _) => select(args.get(1), out),
+            ("select", _) => {
+                let clustered = self.seen_by(session).is_some();
+                select(args.get(1), clustered, out);
+            }
             ("reset", _) => {
                 self.reset(session);
                 out.set_version(session.version);
@@ -198,7 +202,8 @@ impl Server {
         out.integer(if session.version == Version::Resp3 { 3 } else { 2 });
         out.bulk(b"id");
         out.integer(i64::try_from(session.client.id).unwrap_or(i64::MAX));
-        text(out, "mode", "standalone");
+        let clustered = self.seen_by(session).is_some();
+        text(out, "mode", if clustered { "cluster" } else { "standalone" });
         text(out, "role", "master");
         out.bulk(b"modules");
         out.array(0);
@@ -215,6 +220,8 @@ impl Server {
         client.protocol.set(2);
         session.version = Version::Resp2;
         session.replies = Replies::On;
+        session.readonly = false;
+        session.forwards = session.always_forwards || self.shared.notice.settings().forwards;
         session.authenticated = self.tokens.is_empty();
         client.set_authenticated(session.authenticated);
     }
@@ -268,9 +275,10 @@ pub(super) fn name_error(what: &str, name: &[u8]) -> Option<String> {
 /// How errors call the name of a client.
 pub(super) const CLIENT_NAMES: &str = "Client names";
 
-fn select(index: &[u8], out: &mut Answer<'_>) {
+fn select(index: &[u8], clustered: bool, out: &mut Answer<'_>) {
     match number::database(index) {
         Ok(()) => out.simple("OK"),
+        Err(_) if clustered && number::integer(index).is_some() => out.error(NO_SELECT),
         Err(text) => out.error(text),
     }
 }

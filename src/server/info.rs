@@ -1,8 +1,11 @@
 //! INFO: the text that clients, exporters and consoles read, with the field names of Redis 7.
 //! Pure: writes what it is given, and knows neither engine nor sockets.
 
+mod persistence;
+
 use super::stats::{View, hit_ratio};
 use crate::metrics::NodeFacts;
+use persistence::persistence;
 use std::fmt::{Display, Write};
 
 /// What INFO tells.
@@ -207,39 +210,6 @@ fn fragmentation(text: &mut Text, used: u64, allocated: u64, resident: u64) {
     text.fixed("rss_overhead_ratio:1.00 rss_overhead_bytes:0");
     text.field("mem_fragmentation_ratio", times(used));
     text.field("mem_fragmentation_bytes", over(used));
-}
-
-fn persistence(text: &mut Text, input: &InfoInput<'_>) {
-    let saves = &input.facts.saves;
-    let seconds = |seconds: Option<u64>| seconds.map_or("-1".into(), |s| s.to_string());
-    let status = if saves.last_failed { "err" } else { "ok" };
-    let is_rewrite = saves.rewrite_in_progress;
-    text.field("loading", u8::from(input.facts.loading));
-    text.fixed(
-        "async_loading:0 current_cow_peak:0 current_cow_size:0 current_cow_size_age:0 \
-         current_fork_perc:0.00 current_save_keys_processed:0 current_save_keys_total:0 \
-         rdb_changes_since_last_save:0",
-    );
-    text.field("rdb_bgsave_in_progress", u8::from(saves.in_progress && !is_rewrite));
-    text.field("rdb_last_save_time", saves.last_unix);
-    text.field("rdb_last_bgsave_status", status);
-    text.field("rdb_last_bgsave_time_sec", seconds(saves.last_seconds));
-    let current = saves.current_seconds;
-    text.field("rdb_current_bgsave_time_sec", seconds(current.filter(|_| !is_rewrite)));
-    text.field("rdb_saves", saves.count);
-    text.fixed(
-        "rdb_last_cow_size:0 rdb_last_load_keys_expired:0 rdb_last_load_keys_loaded:0 \
-         aof_enabled:0",
-    );
-    text.field("aof_rewrite_in_progress", u8::from(is_rewrite));
-    text.field("aof_rewrite_scheduled", u8::from(saves.rewrite_scheduled));
-    text.fixed("aof_last_rewrite_time_sec:-1");
-    text.field("aof_current_rewrite_time_sec", seconds(current.filter(|_| is_rewrite)));
-    text.fixed(
-        "aof_last_bgrewrite_status:ok aof_rewrites:0 aof_rewrites_consecutive_failures:0 \
-         aof_last_write_status:ok aof_last_cow_size:0 module_fork_in_progress:0 \
-         module_fork_last_cow_size:0",
-    );
 }
 
 fn stats(text: &mut Text, input: &InfoInput<'_>) {

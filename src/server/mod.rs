@@ -2,8 +2,11 @@
 //! no command on data and knows no socket.
 
 mod admin;
+mod admin_cluster;
+mod backup;
 mod client;
 mod client_filter;
+mod cluster;
 mod debug;
 mod facts;
 mod handshake;
@@ -19,9 +22,11 @@ pub use facts::Identity;
 use crate::command::introspect;
 use crate::config::{Config, Key};
 use crate::engine::glob_match;
+use crate::metrics::RecoveryFacts;
 use crate::security::Tokens;
 use crate::wal::snapshotter::Snapshotter;
 use crate::worker::{After, Answer, Call, Session, Sessions, Shared};
+use backup::Backups;
 use handshake::Attempts;
 use parking_lot::Mutex;
 use stats::Statistics;
@@ -36,9 +41,26 @@ pub struct Server {
     current: Mutex<Current>,
     tokens: Tokens,
     attempts: Attempts,
-    ending: watch::Sender<bool>,
+    ending: Ending,
     /// `None`: data lives in memory only.
     snapshots: Option<Arc<Snapshotter>>,
+    backups: Backups,
+    recovery: Mutex<Option<RecoveryFacts>>,
+}
+
+/// Where the node is told to end.
+#[derive(Clone)]
+struct Ending {
+    shared: Arc<Shared>,
+    told: watch::Sender<bool>,
+}
+
+impl Ending {
+    /// No command is taken any more, workers send what is left and stop.
+    fn end(&self) {
+        self.shared.notice.end();
+        self.told.send_replace(true);
+    }
 }
 
 /// The settings in force.
@@ -61,10 +83,12 @@ impl Server {
             tokens: Tokens::new(&config.server.tokens),
             current: Mutex::new(Current { config, changed: Vec::new() }),
             attempts: Attempts::default(),
+            ending: Ending { shared: shared.clone(), told: ending },
             shared,
             identity,
-            ending,
             snapshots: None,
+            backups: Backups::default(),
+            recovery: Mutex::new(None),
         }
     }
 
@@ -77,8 +101,7 @@ impl Server {
 
     /// Lets the node end: no command is taken any more, workers send what is left and stop.
     pub fn end(&self) {
-        self.shared.notice.end();
-        self.ending.send_replace(true);
+        self.ending.end();
     }
 }
 
@@ -92,21 +115,26 @@ impl Sessions for Server {
             (_, "help") => introspect::help(call.spec, out),
             ("client", _) => return self.client(subcommand, call, session, out),
             ("config", _) => self.configure(subcommand, call.args.from(2), out),
+            ("backup", _) => self.backup(subcommand, call.args.from(2), out),
             ("slowlog", _) => self.slowlog(subcommand, call.args, out),
             ("latency", _) => self.latency(subcommand, call.args.from(2), out),
             ("memory", _) => self.memory(subcommand, out),
-            ("acl" | "module" | "function" | "cluster", _) => {
+            ("cluster" | "readonly" | "readwrite" | "asking" | "wait", _) => {
+                return self.clustered(call, session, out);
+            }
+            ("crabcache", _) => return self.admin_cluster(subcommand, call.args, session, out),
+            ("acl" | "module" | "function", _) => {
                 probes::run(name, call.args.from(2), out);
             }
             ("debug", _) => return self.debug(call.args, out),
             ("save" | "bgsave" | "bgrewriteaof" | "lastsave", _) => {
-                self.saving(name, call.args.from(1), out);
+                return self.saving(name, call.args.from(1), session, out);
             }
             ("shutdown", _) => return self.shutdown(call.args.from(1), session, out),
             ("ping" | "echo" | "hello" | "auth" | "quit" | "reset" | "select", _) => {
                 return self.handshake(call, session, out);
             }
-            _ => self.node(call, out),
+            _ => self.node(call, session, out),
         }
         After::Continue
     }

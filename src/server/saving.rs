@@ -7,7 +7,19 @@ use crate::command::reply::{ReplyWriter, errors};
 use crate::config::WalPolicy;
 use crate::metrics::SaveFacts;
 use crate::wal::snapshotter::{Busy, Purpose, Snapshotter};
-use crate::worker::Answer;
+use crate::worker::{After, Answer, Later, Session, encoded};
+use bytes::Bytes;
+
+/// What comes after a snapshot that a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// An answer.
+    Answer,
+    /// The end of the node, unless the snapshot failed.
+    End,
+    /// The end of the node.
+    EndAnyway,
+}
 
 const OFF: &str = "ERR persistence is off: set data.dir";
 const SAVING: &str = "ERR Background save already in progress";
@@ -17,33 +29,64 @@ const SAVE_LATER: &str = "ERR Another child process is active (AOF?): can't BGSA
 
 impl Server {
     /// Carries out a command about saving; `args` without its name.
-    pub(super) fn saving(&self, name: &str, args: Args<'_>, out: &mut Answer<'_>) {
+    pub(super) fn saving(
+        &self,
+        name: &str,
+        args: Args<'_>,
+        session: &mut Session,
+        out: &mut Answer<'_>,
+    ) -> After {
         if name == "lastsave" {
-            let seconds = self.save_facts().last_unix;
-            return out.integer(i64::try_from(seconds).unwrap_or(i64::MAX));
+            out.integer(i64::try_from(self.save_facts().last_unix).unwrap_or(i64::MAX));
+            return After::Continue;
         }
         let schedule = args.len() == 1 && args.get(0).eq_ignore_ascii_case(b"schedule");
         if args.len() > usize::from(schedule) {
-            return out.error(errors::SYNTAX);
+            out.error(errors::SYNTAX);
+            return After::Continue;
         }
-        let Some(snapshots) = &self.snapshots else { return out.error(OFF) };
+        let Some(snapshots) = &self.snapshots else {
+            out.error(OFF);
+            return After::Continue;
+        };
         match name {
-            "save" => match self.save_now() {
-                Ok(()) => out.simple("OK"),
-                Err(error) => out.error(&error),
+            "save" => match self.save(Then::Answer, session) {
+                Ok(after) => return after,
+                Err(error) => out.error(error),
             },
             "bgsave" => save_later(snapshots, schedule, out),
             _ => rewrite_later(snapshots, out),
         }
+        After::Continue
     }
 
-    /// Writes a snapshot; returns when it is on disk. As in Redis, the worker waits with it.
-    pub(super) fn save_now(&self) -> Result<(), String> {
+    /// Begins a snapshot that the client waits for, and nobody else.
+    pub(super) fn save(&self, then: Then, session: &mut Session) -> Result<After, &'static str> {
         let snapshots = self.snapshots.as_ref().ok_or(OFF)?;
         if snapshots.status().in_progress == Some(Purpose::Save) {
-            return Err(SAVING.into());
+            return Err(SAVING);
         }
-        snapshots.save().map_err(|error| format!("ERR not saved: {error}"))
+        let number = snapshots.begin_next(Purpose::Save);
+        let (snapshots, ending) = (snapshots.clone(), self.ending.clone());
+        let version = session.version;
+        let saved: Later = Box::pin(async move {
+            match (snapshots.written(number).await, then) {
+                (Ok(()), Then::Answer) => encoded(version, |out| out.simple("OK")),
+                (Err(error), Then::Answer | Then::End) => {
+                    encoded(version, |out| out.error(&format!("ERR not saved: {error}")))
+                }
+                (saved, Then::End | Then::EndAnyway) => {
+                    if let Err(error) = saved {
+                        tracing::error!("ending without having saved: {error}");
+                    }
+                    // The connection closes with the others, without an answer.
+                    ending.end();
+                    Bytes::new()
+                }
+            }
+        });
+        session.answer_later(saved);
+        Ok(After::Await)
     }
 
     /// Whether SHUTDOWN saves unasked: when there is no log that has everything.
@@ -58,15 +101,21 @@ impl Server {
             return SaveFacts { last_unix: started, ..SaveFacts::default() };
         };
         let status = snapshots.status();
+        let mut records = 0;
+        self.shared.engine.each_log_position(|_, seq| records += seq.0);
         SaveFacts {
+            is_there: status.last_save_unix.is_some(),
+            changes: records.saturating_sub(status.last_records),
             last_unix: status.last_save_unix.unwrap_or(started),
             in_progress: status.in_progress.is_some(),
             rewrite_in_progress: status.in_progress == Some(Purpose::Rewrite),
             rewrite_scheduled: status.scheduled == Some(Purpose::Rewrite),
             current_seconds: status.current_ms.map(|ms| ms / 1000),
-            last_seconds: status.last_ms.map(|ms| ms / 1000),
-            last_failed: status.last_error.is_some(),
+            last_ms: status.last_ms,
+            last_error: status.last_error,
             count: status.saves,
+            rewrites: status.rewrites,
+            last_bytes: status.last_bytes,
         }
     }
 }

@@ -11,6 +11,10 @@ pub struct Collector {
     closed: BTreeMap<u64, Closed>,
     /// By group: up to here a snapshot holds it.
     covered: Box<[Seq]>,
+    /// When the first record since the last snapshot was logged.
+    changed_ms: Option<u64>,
+    /// When the last snapshot was written.
+    snapshot_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +25,30 @@ struct Closed {
     last: Vec<(Group, Seq)>,
 }
 
+/// The last record of each group in a segment.
+pub(super) struct Marks(Box<[Seq]>);
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks(vec![Seq(0); usize::from(GROUPS)].into())
+    }
+}
+
+impl Marks {
+    pub(super) fn note(&mut self, group: Group, seq: Seq) {
+        let last = &mut self.0[usize::from(group.number())];
+        *last = (*last).max(seq);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.fill(Seq(0));
+    }
+
+    pub(super) fn list(&self) -> Vec<(Group, Seq)> {
+        Group::all().zip(&*self.0).filter(|(_, seq)| seq.0 > 0).map(|(g, seq)| (g, *seq)).collect()
+    }
+}
+
 /// How things stand when somebody asks for a snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Need {
@@ -28,7 +56,7 @@ pub struct Need {
     pub log_bytes: u64,
     /// Bytes of the data.
     pub data_bytes: u64,
-    /// Age of the oldest segment; `None` without one.
+    /// Age of the oldest record that is kept; `None` without one.
     pub oldest_age_ms: Option<u64>,
     /// Age of the last snapshot; `None` without one.
     pub snapshot_age_ms: Option<u64>,
@@ -48,7 +76,7 @@ pub struct Ages {
 impl Default for Collector {
     fn default() -> Collector {
         let covered = vec![Seq(0); usize::from(GROUPS)].into();
-        Collector { closed: BTreeMap::new(), covered }
+        Collector { closed: BTreeMap::new(), covered, changed_ms: None, snapshot_ms: None }
     }
 }
 
@@ -86,9 +114,46 @@ impl Collector {
         self.closed.values().map(|closed| closed.bytes).sum()
     }
 
+    /// How many they are.
+    pub fn segments(&self) -> u64 {
+        self.closed.len() as u64
+    }
+
     /// When the oldest of them began.
     pub fn oldest_created_ms(&self) -> Option<u64> {
         self.closed.values().next().map(|closed| closed.created_ms)
+    }
+
+    /// The node begins, with a snapshot of that time; what the segments hold beyond it is as good
+    /// as logged now.
+    pub fn begin(&mut self, snapshot_ms: Option<u64>) {
+        self.snapshot_ms = snapshot_ms;
+        let needed = self.retirable().len() < self.closed.len();
+        self.changed_ms = self.oldest_created_ms().filter(|_| needed);
+    }
+
+    /// Records were logged.
+    pub fn wrote(&mut self, now_ms: u64) {
+        self.changed_ms.get_or_insert(now_ms);
+    }
+
+    /// A snapshot was written.
+    pub fn saved(&mut self, now_ms: u64) {
+        (self.changed_ms, self.snapshot_ms) = (None, Some(now_ms));
+    }
+
+    /// How things stand now, with so many bytes of log and data.
+    pub fn need(&self, now_ms: u64, log_bytes: u64, data_bytes: u64) -> Need {
+        let since = |ms: u64| now_ms.saturating_sub(ms);
+        // A segment at hand may be filled for weeks: what counts is its oldest record of need.
+        let oldest = self.oldest_created_ms().into_iter().chain(self.changed_ms).min();
+        Need {
+            log_bytes,
+            data_bytes,
+            oldest_age_ms: oldest.map(since),
+            snapshot_age_ms: self.snapshot_ms.map(since),
+            changed: self.changed_ms.is_some(),
+        }
     }
 }
 
@@ -144,6 +209,65 @@ mod tests {
         collector.cover(&table(&[(1, 3)]));
         collector.close(1, 1, 1, table(&[(1, 9)]));
         assert_eq!(collector.retirable(), [1]);
+    }
+
+    const HOUR: u64 = 3_600_000;
+
+    /// A node that writes a little every hour for 40 days: how many snapshots that makes, and how
+    /// old a record on disk became at most.
+    fn forty_days(ages: &Ages, begun_with_snapshot: bool) -> (u64, u64) {
+        let mut collector = Collector::default();
+        let began = 1_000_000 * HOUR;
+        collector.begin(begun_with_snapshot.then_some(began));
+        let (mut snapshots, mut oldest) = (0, 0);
+        for hour in 0..40 * 24 {
+            let now = began + hour * HOUR;
+            collector.wrote(now);
+            if hour % 100 == 99 {
+                collector.close(hour, 1000, now - 99 * HOUR, table(&[(0, hour)]));
+            }
+            let need = collector.need(now, 5000, 5000);
+            oldest = oldest.max(need.oldest_age_ms.unwrap_or(0));
+            if wants_snapshot(&need, ages) {
+                snapshots += 1;
+                collector.cover(&table(&[(0, hour)]));
+                collector.saved(now);
+                for number in collector.retirable() {
+                    collector.retired(number);
+                }
+                assert_eq!(collector.segments(), 0, "everything is in the snapshot");
+            }
+        }
+        (snapshots, oldest / HOUR)
+    }
+
+    #[test]
+    fn a_slow_log_is_put_into_a_snapshot_by_age_and_its_segments_go() {
+        let day = 24 * HOUR;
+        let both = Ages { wal_ms: 7 * day, snapshot_ms: day };
+        let (snapshots, oldest) = forty_days(&both, true);
+        assert!((36..=40).contains(&snapshots) && oldest <= 100, "{snapshots}, {oldest} h");
+        // Without any snapshot the log's age brings the first.
+        let (snapshots, oldest) = forty_days(&both, false);
+        assert!((30..=34).contains(&snapshots) && oldest <= 170, "{snapshots}, {oldest} h");
+        let log_only = Ages { wal_ms: 7 * day, snapshot_ms: 0 };
+        let (snapshots, oldest) = forty_days(&log_only, true);
+        // A segment counts from its beginning, though a snapshot holds half of it.
+        assert!((4..=9).contains(&snapshots) && oldest <= 170, "{snapshots}, {oldest} h");
+        assert_eq!(forty_days(&Ages::default(), true).0, 0);
+    }
+
+    #[test]
+    fn who_does_not_change_needs_no_snapshot_however_old_things_are() {
+        let ages = Ages { wal_ms: 1, snapshot_ms: 1 };
+        let mut collector = Collector::default();
+        collector.close(1, 1000, 10, table(&[(0, 5)]));
+        collector.cover(&table(&[(0, 5)]));
+        collector.begin(Some(10));
+        assert!(!wants_snapshot(&collector.need(HOUR, 5000, 5000), &ages));
+        collector.close(2, 1000, 10, table(&[(0, 6)]));
+        collector.begin(Some(10));
+        assert!(wants_snapshot(&collector.need(HOUR, 5000, 5000), &ages), "records of before");
     }
 
     #[test]

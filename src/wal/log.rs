@@ -2,22 +2,23 @@
 //! for everybody who waits. Nothing is forgotten before it is synced: after an error all of it is
 //! written again, to another segment.
 
-use super::collect::{Ages, Collector, Need, wants_snapshot};
+use super::bell::{Bell, Listener, Rounds};
+use super::collect::{Ages, Collector, Marks, wants_snapshot};
 use super::lane::{Lane, LaneError};
 use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
-use crate::limits;
+use crate::limits::{self, LOG_LATENCY_GROUPING, WAL_SYNC_SLOW_MS};
+use crate::metrics::Recorder;
 use cluster::record::{Epoch, Seq};
+use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How the log is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +57,7 @@ pub struct Log {
     durable: Box<[AtomicU64]>,
     state: Mutex<LogState>,
     on_state: OnceLock<OnState>,
-    /// Counts rounds of the thread; waited for by who waits for the disk.
-    rounds: watch::Sender<u64>,
+    rounds: Rounds,
     bell: Bell,
     ending: AtomicBool,
     ended: AtomicBool,
@@ -68,11 +68,24 @@ pub struct Log {
     covered: Mutex<Vec<(Group, Seq)>>,
     /// Signalled after every round.
     settled: Condvar,
+    /// Who else wants the pieces.
+    tap: OnceLock<Tap>,
 }
+
+/// Is given every piece of the log once, in order, on the log's thread.
+pub type Tap = Box<dyn Fn(&LogPiece) + Send + Sync>;
 
 /// Counts for metrics and INFO.
 #[derive(Debug, Default)]
 pub struct Figures {
+    /// How long syncs took.
+    pub sync_latency: Recorder<LOG_LATENCY_GROUPING>,
+    /// Syncs that took long.
+    pub slow_syncs: AtomicU64,
+    /// Segments, the one at hand included.
+    pub segments: AtomicU64,
+    /// Bytes of the log.
+    pub log_bytes: AtomicU64,
     /// Bytes of frames written.
     pub written_bytes: AtomicU64,
     /// Syncs.
@@ -83,31 +96,14 @@ pub struct Figures {
     pub unsynced_bytes: AtomicU64,
 }
 
-/// Wakes the thread: whoever rings first pays, the others see that it has been done.
-#[derive(Debug, Default)]
-struct Bell {
-    state: AtomicU8,
-    lock: Mutex<()>,
-    rung: Condvar,
-}
-
-const QUIET: u8 = 0;
-const RUNG: u8 = 1;
-
-impl Bell {
-    fn ring(&self) {
-        if self.state.swap(RUNG, Ordering::AcqRel) == QUIET {
-            drop(self.lock.lock());
-            self.rung.notify_one();
+impl Figures {
+    /// A sync took so long.
+    fn synced(&self, nanos: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_latency.record(nanos, 1);
+        if nanos > WAL_SYNC_SLOW_MS * 1_000_000 {
+            self.slow_syncs.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn wait(&self, longest: Duration) {
-        let mut lock = self.lock.lock();
-        if self.state.load(Ordering::Acquire) == QUIET {
-            self.rung.wait_for(&mut lock, longest);
-        }
-        self.state.store(QUIET, Ordering::Release);
     }
 }
 
@@ -121,7 +117,7 @@ impl Log {
             durable: Group::all().map(|_| AtomicU64::new(0)).collect(),
             state: Mutex::new(LogState::Well),
             on_state: OnceLock::new(),
-            rounds: watch::Sender::new(0),
+            rounds: Rounds::default(),
             bell: Bell::default(),
             ending: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -129,7 +125,13 @@ impl Log {
             figures: Figures::default(),
             covered: Mutex::new(Vec::new()),
             settled: Condvar::new(),
+            tap: OnceLock::new(),
         }
+    }
+
+    /// Gives every piece to `tap` too, from the start on.
+    pub fn set_tap(&self, tap: Tap) {
+        let _ = self.tap.set(tap);
     }
 
     /// A snapshot holds these groups up to these records: segments with nothing else may go.
@@ -170,11 +172,6 @@ impl Log {
         seq.0 <= self.durable[usize::from(group.number())].load(Ordering::Acquire)
     }
 
-    /// Whether all of these may go out.
-    pub fn allows(&self, waits: &[(Group, Seq)]) -> bool {
-        !self.is_gating() || waits.iter().all(|&(group, seq)| self.is_durable(group, seq))
-    }
-
     /// Whether so much waits to be written that writers have to wait too.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -187,9 +184,19 @@ impl Log {
         self.bell.ring();
     }
 
-    /// Where the end of every round is told.
-    pub fn rounds(&self) -> watch::Receiver<u64> {
-        self.rounds.subscribe()
+    /// How many rounds the thread has done.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.done()
+    }
+
+    /// Waits for a round behind this one, for who is no worker.
+    pub async fn round_behind(&self, round: u64) {
+        self.rounds.behind(round).await;
+    }
+
+    /// Where a worker is told of the end of a round.
+    pub fn listen(&self) -> Arc<Listener> {
+        self.rounds.listen()
     }
 
     /// How it is.
@@ -215,7 +222,7 @@ impl Log {
     pub fn start(
         self: &Arc<Log>,
         lane: Lane,
-        collector: Collector,
+        mut collector: Collector,
         hooks: Hooks,
     ) -> io::Result<JoinHandle<()>> {
         let Hooks { on_state, want_snapshot, last_snapshot_ms } = hooks;
@@ -224,6 +231,7 @@ impl Log {
             self.durable[usize::from(group.number())].store(seq.0, Ordering::Release);
         });
         self.engine.start_log();
+        collector.begin(last_snapshot_ms);
         let lane_number = lane.number();
         let writer = Writer {
             log: self.clone(),
@@ -236,12 +244,10 @@ impl Log {
             failing: false,
             segment: lane_number,
             began_ms: clock::now().0,
-            last: BTreeMap::new(),
+            last: Marks::default(),
             collector,
             want_snapshot,
-            snapshot_ms: last_snapshot_ms,
             weighed_nanos: 0,
-            changed: false,
         };
         thread::Builder::new().name("log".into()).spawn(move || writer.run())
     }
@@ -279,13 +285,10 @@ struct Writer {
     /// The segment at hand: its number, when it began, the last record of each group in it.
     segment: u64,
     began_ms: u64,
-    last: BTreeMap<Group, Seq>,
+    last: Marks,
     collector: Collector,
     want_snapshot: WantSnapshot,
-    snapshot_ms: Option<u64>,
     weighed_nanos: u64,
-    /// Something was logged since the last snapshot.
-    changed: bool,
 }
 
 impl Writer {
@@ -323,7 +326,7 @@ impl Writer {
         if matches!(*self.log.state.lock(), LogState::GivenUp(_)) {
             return;
         }
-        let done = self.write().and_then(|()| self.sync(ending));
+        let done = self.put().and_then(|()| self.write_or_sync(ending));
         match done {
             Ok(()) => {}
             Err(error) => self.failed(&error),
@@ -332,24 +335,24 @@ impl Writer {
             self.collect();
         }
         self.log.settled.notify_all();
-        self.log.rounds.send_modify(|round| *round += 1);
+        self.log.rounds.end();
     }
 
-    fn write(&mut self) -> Result<(), LaneError> {
+    /// Takes what was recorded and puts it into the lane.
+    fn put(&mut self) -> Result<(), LaneError> {
         if self.failing {
             self.lane.fail_over()?;
             self.written = 0;
         }
-        let mut pieces = std::mem::take(&mut self.spare);
-        self.log.engine.take_log(&mut pieces);
-        self.unsynced.append(&mut pieces);
-        while let Some(piece) = self.unsynced.get_mut(self.written) {
+        let known = self.unsynced.len();
+        self.log.engine.take_log(&mut self.spare, &mut self.unsynced);
+        if let Some(tap) = self.log.tap.get() {
+            self.unsynced[known..].iter().for_each(tap);
+        }
+        while let Some(piece) = self.unsynced.get(self.written) {
             let bytes = put(&mut self.lane, piece)?;
-            for &(group, seq) in piece.marks() {
-                let last = self.last.entry(group).or_default();
-                *last = (*last).max(seq);
-            }
-            self.changed = true;
+            piece.marks().iter().for_each(|mark| self.last.note(mark.group, mark.last));
+            self.collector.wrote(clock::now().0);
             if self.lane.number() != self.segment {
                 self.close_segments();
             }
@@ -358,25 +361,32 @@ impl Writer {
             self.written += 1;
         }
         self.log.figures.unsynced_bytes.store(self.unsynced_bytes, Ordering::Relaxed);
-        self.lane.write()
+        Ok(())
     }
 
-    fn sync(&mut self, ending: bool) -> Result<(), LaneError> {
-        let now = clock::monotonic_nanos();
+    /// Whether it is time to sync. Under `async` also before the interval has passed: pieces are
+    /// kept until then, and memory that is soon used again is still in the processor's cache.
+    fn is_sync_due(&mut self, now: u64, ending: bool) -> bool {
         let Wal { policy, interval, buffer_bytes, .. } = self.log.options;
-        let due = policy == WalPolicy::Sync
+        let passed = u128::from(now.saturating_sub(self.synced_nanos));
+        policy == WalPolicy::Sync
             || ending
             || self.log.asked.swap(false, Ordering::AcqRel)
-            || u128::from(now.saturating_sub(self.synced_nanos)) >= interval.as_nanos()
-            || self.unsynced_bytes >= buffer_bytes / 2;
-        if self.unsynced.is_empty() || !due {
-            return Ok(());
+            || passed >= interval.as_nanos()
+            || self.unsynced_bytes >= limits::WAL_UNSYNCED_BYTES_MAX.min(buffer_bytes / 2)
+    }
+
+    fn write_or_sync(&mut self, ending: bool) -> Result<(), LaneError> {
+        let now = clock::monotonic_nanos();
+        if !self.is_sync_due(now, ending) || self.unsynced.is_empty() {
+            return self.lane.write();
         }
+        let began = clock::monotonic_nanos();
         self.lane.sync()?;
         self.synced_nanos = now;
-        self.log.figures.syncs.fetch_add(1, Ordering::Relaxed);
+        self.log.figures.synced(clock::monotonic_nanos().saturating_sub(began));
         for mut piece in self.unsynced.drain(..) {
-            for &(group, seq) in piece.marks() {
+            for &Mark { group, last: seq, .. } in piece.marks() {
                 let durable = &self.log.durable[usize::from(group.number())];
                 durable.fetch_max(seq.0, Ordering::AcqRel);
             }
@@ -399,12 +409,12 @@ impl Writer {
     fn close_segments(&mut self) {
         let (now_ms, bytes) = (clock::now().0, self.log.options.segment_bytes);
         for number in self.segment..self.lane.number() {
-            let last = self.last.iter().map(|(group, seq)| (*group, *seq)).collect();
-            self.collector.close(number, bytes, self.began_ms, last);
+            self.collector.close(number, bytes, self.began_ms, self.last.list());
         }
         (self.segment, self.began_ms) = (self.lane.number(), now_ms);
-        let written = self.unsynced.get(self.written);
-        self.last = written.into_iter().flat_map(|piece| piece.marks()).copied().collect();
+        self.last.clear();
+        let at_hand = self.unsynced.get(self.written).into_iter().flat_map(|piece| piece.marks());
+        at_hand.for_each(|mark| self.last.note(mark.group, mark.last));
     }
 
     /// Puts segments away that nobody needs, and asks for a snapshot when it is worth it.
@@ -412,7 +422,7 @@ impl Writer {
         let covered = std::mem::take(&mut *self.log.covered.lock());
         if !covered.is_empty() {
             self.collector.cover(&covered);
-            (self.snapshot_ms, self.changed) = (Some(clock::now().0), false);
+            self.collector.saved(clock::now().0);
             for number in self.collector.retirable() {
                 if let Err(error) = self.lane.retire(number) {
                     tracing::warn!("a segment nobody needs stays: {error}");
@@ -421,23 +431,19 @@ impl Writer {
                 self.collector.retired(number);
             }
         }
+        let figures = &self.log.figures;
+        let log_bytes = self.collector.bytes() + self.lane.position();
+        figures.segments.store(self.collector.segments() + 1, Ordering::Relaxed);
+        figures.log_bytes.store(log_bytes, Ordering::Relaxed);
         let nanos = clock::monotonic_nanos();
         if nanos.saturating_sub(self.weighed_nanos) < limits::WAL_WEIGH_MS * 1_000_000 {
             return;
         }
         self.weighed_nanos = nanos;
-        let now_ms = clock::now().0;
-        let since = |ms: u64| now_ms.saturating_sub(ms);
         let engine = &self.log.engine;
         let data_bytes: u64 =
             (0..engine.shard_count()).map(|shard| engine.lock(shard).store().used_bytes()).sum();
-        let need = Need {
-            log_bytes: self.collector.bytes() + self.lane.position(),
-            data_bytes,
-            oldest_age_ms: self.collector.oldest_created_ms().map(since),
-            snapshot_age_ms: self.snapshot_ms.map(since),
-            changed: self.changed,
-        };
+        let need = self.collector.need(clock::now().0, log_bytes, data_bytes);
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let Wal { wal_ttl, snapshot_ttl, .. } = self.log.options;
         if wants_snapshot(&need, &Ages { wal_ms: ms(wal_ttl), snapshot_ms: ms(snapshot_ttl) }) {
@@ -467,7 +473,7 @@ impl Writer {
 }
 
 /// Puts the frames of a piece into the lane; their bytes.
-fn put(lane: &mut Lane, piece: &mut LogPiece) -> Result<u64, LaneError> {
+fn put(lane: &mut Lane, piece: &LogPiece) -> Result<u64, LaneError> {
     let mut bytes = 0;
     for frame in 0..piece.frames() {
         let salt = lane.begin_frame(piece.frame_bytes(frame))?;

@@ -7,6 +7,8 @@
 //! when all before it is on disk; what was given up after an error is cut off first. Beside it is
 //! the folder of the snapshots, `00000000000000000007.snap`, of which the newest counts.
 
+pub mod backup;
+pub mod bell;
 pub mod collect;
 pub mod files;
 pub mod lane;

@@ -5,7 +5,7 @@
 //! 4096   frames, one behind the other                                numbers little-endian
 //! ```
 //! `crc` is the CRC-32 (IEEE) of all before it. Frames that count carry the salt. A snapshot begins
-//! the same way, with the magic "CRABSNP1".
+//! the same way, with the magic "CRABSNP1", a backup with "CRABBAK1".
 
 use crate::limits::WAL_BLOCK_BYTES;
 use cluster::record::Salt;
@@ -18,6 +18,9 @@ pub const HEADER_BYTES: usize = WAL_BLOCK_BYTES;
 /// The format written, and the only one read.
 pub const VERSION: u32 = 1;
 
+/// Bytes of a header that are not padding.
+pub const USED_BYTES: usize = CRC_AT + 4;
+
 const CRC_AT: usize = 32;
 const DIGITS: usize = 20;
 
@@ -28,6 +31,8 @@ pub enum FileKind {
     Segment,
     /// A snapshot.
     Snapshot,
+    /// A backup: a snapshot that goes its own ways.
+    Backup,
 }
 
 /// What a file says of itself.
@@ -74,7 +79,27 @@ impl FileKind {
         match self {
             FileKind::Segment => *b"CRABWAL1",
             FileKind::Snapshot => *b"CRABSNP1",
+            FileKind::Backup => *b"CRABBAK1",
         }
+    }
+
+    /// What its file names end with.
+    pub fn ending(self) -> &'static str {
+        match self {
+            FileKind::Segment => "wal",
+            FileKind::Snapshot => "snap",
+            FileKind::Backup => "backup",
+        }
+    }
+
+    /// The name of the file with this number.
+    pub fn name(self, number: u64) -> String {
+        format!("{number:0DIGITS$}.{}", self.ending())
+    }
+
+    /// The number of the file with this name.
+    pub fn number(self, name: &str) -> Option<u64> {
+        number_before(name.strip_suffix(self.ending())?, ".")
     }
 }
 
@@ -110,14 +135,26 @@ impl Header {
     /// When it is none of this kind that this version reads.
     pub fn decode_as(kind: FileKind, bytes: &[u8]) -> Result<Header, HeaderError> {
         let block = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Short)?;
+        let (used, padding) = block.split_at(USED_BYTES);
+        // What follows the sum is zeros, so that no bit of a header may flip unnoticed.
+        if used[..8] == kind.magic() && padding.iter().any(|&byte| byte != 0) {
+            return Err(HeaderError::Checksum);
+        }
+        Header::decode_used(kind, used)
+    }
+
+    /// Reads it from its first [`USED_BYTES`], whatever stands behind them.
+    ///
+    /// # Errors
+    /// When it is none of this kind that this version reads.
+    pub fn decode_used(kind: FileKind, bytes: &[u8]) -> Result<Header, HeaderError> {
+        let block = bytes.get(..USED_BYTES).ok_or(HeaderError::Short)?;
         if block[..8] != kind.magic() {
             return Err(HeaderError::Magic);
         }
         let u32_at = |at: usize| u32::from_le_bytes(array(block, at));
         let u64_at = |at: usize| u64::from_le_bytes(array(block, at));
-        // What follows the sum is zeros, so that no bit of a header may flip unnoticed.
-        let blank = block[CRC_AT + 4..].iter().all(|&byte| byte == 0);
-        if crc32fast::hash(&block[..CRC_AT]) != u32_at(CRC_AT) || !blank {
+        if crc32fast::hash(&block[..CRC_AT]) != u32_at(CRC_AT) {
             return Err(HeaderError::Checksum);
         }
         if u32_at(8) != VERSION {
@@ -136,7 +173,7 @@ fn array<const N: usize>(block: &[u8], at: usize) -> [u8; N] {
 
 /// The name of a segment in its folder.
 pub fn file_name(number: u64) -> String {
-    format!("{number:020}.wal")
+    FileKind::Segment.name(number)
 }
 
 /// The name of a file that waits to become that segment.
@@ -146,7 +183,7 @@ pub fn spare_name(number: u64) -> String {
 
 /// The number of the segment of this name.
 pub fn number_of(name: &str) -> Option<u64> {
-    number_before(name, ".wal")
+    FileKind::Segment.number(name)
 }
 
 /// Whether a file of this name waits to become a segment; what it holds counts for nothing.

@@ -6,13 +6,13 @@
 //! last frame is a `Synced` with the offset at which it begins itself: a file without it does not
 //! count. The file has another name until all of it is on disk.
 
-mod chunk;
+pub mod chunk;
 mod file;
 
 use super::files::Files;
-use super::segment::{self, number_before};
+use super::segment::{self, FileKind, number_before};
 use crate::command::Time;
-use crate::engine::{Engine, WalkChunk, WalkStep};
+use crate::engine::{Engine, WalkChunk, WalkId, WalkStep};
 use crate::limits::{SNAPSHOT_FRAME_BYTES, SNAPSHOT_RESTARTS_MAX, SNAPSHOT_TIME_MARGIN_MS};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
@@ -27,7 +27,7 @@ pub const FOLDER: &str = "snapshots";
 
 /// The name of a snapshot in its folder.
 pub fn file_name(number: u64) -> String {
-    format!("{number:020}.snap")
+    FileKind::Snapshot.name(number)
 }
 
 /// The name of that snapshot while it is written.
@@ -37,7 +37,7 @@ pub fn unfinished_name(number: u64) -> String {
 
 /// The number of the snapshot of this name.
 pub fn number_of(name: &str) -> Option<u64> {
-    number_before(name, ".snap")
+    FileKind::Snapshot.number(name)
 }
 
 /// Whether a file of this name is a snapshot that was not finished; what it holds counts for
@@ -148,13 +148,13 @@ fn write_unfinished(
     let mut done = SnapshotDone { number: target.number, bytes: 0, groups: Vec::new() };
     let mut chunk = WalkChunk::default();
     for group in groups {
-        let walk = Walk { engine, group };
-        let (epoch, seq) = walk.write(&mut file, &mut chunk, host).map_err(|why| match why {
+        let writer = GroupWriter { engine, group };
+        let written = writer.write(&mut file, &mut chunk, host).map_err(|why| match why {
             Why::File(error) => failed(error),
             Why::Overrun => SnapshotError::Overrun(group),
             Why::Stopped => SnapshotError::Stopped,
         })?;
-        done.groups.push((group, epoch, seq));
+        done.groups.extend(written.map(|(epoch, seq)| (group, epoch, seq)));
     }
     done.bytes = file.finish().map_err(failed)?;
     Ok(done)
@@ -197,28 +197,39 @@ impl From<io::Error> for Why {
     }
 }
 
-/// The walk of a group, which ends with this.
+/// A walk, which ends with this.
 struct Walk<'a> {
     engine: &'a Engine,
-    group: Group,
+    id: WalkId,
 }
 
 impl Drop for Walk<'_> {
     fn drop(&mut self) {
-        self.engine.end_walk(self.group);
+        self.engine.end_walk(self.id);
     }
 }
 
-impl Walk<'_> {
+/// Writes one group.
+struct GroupWriter<'a> {
+    engine: &'a Engine,
+    group: Group,
+}
+
+impl GroupWriter<'_> {
+    /// Writes the group as it is at a record of its log, or nothing that counts when this node
+    /// does not hold all of it.
     fn write(
         &self,
         file: &mut SnapshotFile,
         chunk: &mut WalkChunk,
         host: &mut dyn Host,
-    ) -> Result<(Epoch, Seq), Why> {
+    ) -> Result<Option<(Epoch, Seq)>, Why> {
         for _ in 0..=SNAPSHOT_RESTARTS_MAX {
+            if !self.engine.is_whole(self.group) {
+                return Ok(None);
+            }
             if let Some(position) = self.try_write(file, chunk, host)? {
-                return Ok(position);
+                return Ok(Some(position));
             }
             let time = GroupTime(host.now().0);
             file.control(&self.header(Kind::Truncate, Epoch(1), Seq(0), time))?;
@@ -236,10 +247,10 @@ impl Walk<'_> {
         let began = GroupTime(host.now().0.saturating_sub(SNAPSHOT_TIME_MARGIN_MS));
         let (epoch, _, _) = self.engine.log_position(self.group);
         let effects = self.header(Kind::Effects, epoch, Seq(0), began);
-        self.engine.begin_walk(self.group);
+        let walk = Walk { engine: self.engine, id: self.engine.begin_walk(self.group) };
         chunk.clear();
         loop {
-            let step = self.engine.walk_step(self.group, host.now(), chunk);
+            let step = self.engine.walk_step(walk.id, host.now(), chunk);
             if step == WalkStep::Overrun {
                 return Ok(None);
             }

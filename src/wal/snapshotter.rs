@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Told when a snapshot is on disk: up to which record it holds each group.
 pub type OnSaved = Box<dyn Fn(&[(Group, Seq)]) + Send>;
@@ -71,8 +72,12 @@ pub struct SaveStatus {
     pub last_error: Option<String>,
     /// How many were written since the start.
     pub saves: u64,
+    /// How many of them to make the log shorter.
+    pub rewrites: u64,
     /// Bytes of the last one.
     pub last_bytes: u64,
+    /// Records it holds, all groups together.
+    pub last_records: u64,
 }
 
 impl fmt::Debug for Snapshotter {
@@ -92,6 +97,25 @@ pub struct Snapshotter {
 struct Desk {
     state: Mutex<State>,
     changed: Condvar,
+    /// [`State::ended`], for who must not hold up a thread; the greatest number at the end.
+    ended: watch::Sender<u64>,
+}
+
+/// Somebody waits for a snapshot, until this is dropped.
+struct Awaiting<'a>(&'a Desk);
+
+impl Desk {
+    fn awaiting(&self) -> Awaiting<'_> {
+        self.state.lock().awaited += 1;
+        self.changed.notify_all();
+        Awaiting(self)
+    }
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().awaited -= 1;
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +125,9 @@ struct State {
     began_nanos: u64,
     /// How many wait for the one at hand: then it is not to wait itself.
     awaited: u32,
+    /// How many were tried to their end, and the last of them that is on disk.
+    ended: u64,
+    written: u64,
     stop: bool,
 }
 
@@ -150,19 +177,52 @@ impl Snapshotter {
         self.desk.changed.notify_all();
     }
 
+    /// Begins one that holds all that has happened so far, or lets it follow the one at hand:
+    /// its number, for [`Snapshotter::written`].
+    pub fn begin_next(&self, purpose: Purpose) -> u64 {
+        let mut state = self.desk.state.lock();
+        let number = match state.status.in_progress {
+            Some(_) => {
+                state.status.scheduled = Some(purpose);
+                state.ended + 2
+            }
+            None => {
+                state.begin(purpose);
+                state.ended + 1
+            }
+        };
+        self.desk.changed.notify_all();
+        number
+    }
+
+    /// Returns when that snapshot, or a later one, is on disk. It is written as fast as it can be
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn written(&self, number: u64) -> Result<(), String> {
+        let _awaiting = self.desk.awaiting();
+        let mut ended = self.desk.ended.subscribe();
+        let _ = ended.wait_for(|ended| *ended >= number).await;
+        let state = self.desk.state.lock();
+        if state.written >= number {
+            return Ok(());
+        }
+        let failed = state.status.last_error.clone().filter(|_| state.ended >= number);
+        Err(failed.unwrap_or_else(|| SnapshotError::Stopped.to_string()))
+    }
+
     /// Returns when none is being written, and how the last one ended. What is waited for is
     /// written as fast as it can be.
     ///
     /// # Errors
     /// Why the last one failed.
     pub fn wait(&self) -> Result<(), String> {
+        let _awaiting = self.desk.awaiting();
         let mut state = self.desk.state.lock();
-        state.awaited += 1;
-        self.desk.changed.notify_all();
         while state.status.in_progress.is_some() && !state.stop {
             self.desk.changed.wait(&mut state);
         }
-        state.awaited -= 1;
         if state.status.in_progress.is_some() {
             return Err(SnapshotError::Stopped.to_string());
         }
@@ -176,6 +236,12 @@ impl Snapshotter {
     pub fn save(&self) -> Result<(), String> {
         self.schedule(Purpose::Save);
         self.wait()
+    }
+
+    /// The node begins with a snapshot of so many bytes that holds so many records.
+    pub fn begin_with(&self, bytes: u64, records: u64) {
+        let status = &mut self.desk.state.lock().status;
+        (status.last_bytes, status.last_records) = (bytes, records);
     }
 
     /// How saving stands.
@@ -195,6 +261,7 @@ impl Snapshotter {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that writes snapshots ended by itself");
         }
+        self.desk.ended.send_replace(u64::MAX);
     }
 }
 
@@ -214,11 +281,15 @@ impl State {
         let status = &mut self.status;
         let took = clock::monotonic_nanos().saturating_sub(self.began_nanos) / 1_000_000;
         status.last_ms = Some(took);
+        self.ended += 1;
         match saved {
             Ok(done) => {
                 status.last_save_unix = Some(clock::now().0 / 1000);
                 (status.saves, status.last_bytes) = (status.saves + 1, done.bytes);
+                status.rewrites += u64::from(status.in_progress == Some(Purpose::Rewrite));
+                status.last_records = done.groups.iter().map(|(_, _, seq)| seq.0).sum();
                 status.last_error = None;
+                self.written = self.ended;
             }
             Err(error) => status.last_error = Some(error.to_string()),
         }
@@ -246,7 +317,12 @@ impl Clerk {
                 }
                 Err(error) => tracing::error!("no snapshot: {error}"),
             }
-            self.desk.state.lock().end(&saved);
+            let ended = {
+                let mut state = self.desk.state.lock();
+                state.end(&saved);
+                state.ended
+            };
+            self.desk.ended.send_replace(ended);
             self.desk.changed.notify_all();
         }
     }

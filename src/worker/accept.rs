@@ -9,11 +9,11 @@ use crate::clock;
 use crate::limits;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// A listener that shares its address with those of the other workers: the kernel deals clients
 /// out among them.
@@ -30,11 +30,24 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Lets clients in by all listeners, for ever.
+pub(super) async fn accept_all(worker: Rc<Worker>, listeners: Vec<tokio::net::TcpListener>) {
+    let mut tasks = JoinSet::new();
+    for (entrance, listener) in (0..).zip(listeners) {
+        tasks.spawn_local(accept(worker.clone(), listener, entrance));
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
 /// Lets clients in for ever.
-pub(super) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
+async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, entrance: u8) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => place(&worker, stream, peer),
+            Ok((stream, peer)) => {
+                if let Ok(stream) = stream.into_std() {
+                    place(&worker, stream, peer, entrance);
+                }
+            }
             Err(error) => {
                 if let Some(more) = worker.quiet.pass(clock::monotonic_nanos()) {
                     tracing::warn!(%error, more, "cannot accept a connection");
@@ -47,26 +60,21 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener
 }
 
 /// Serves a client here, or on another worker if this one is to rest.
-fn place(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+fn place(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: u8) {
     let shared = &worker.shared;
     if worker.index < shared.load.active() {
-        return admit(worker, stream, peer);
+        return admit(worker, stream, peer, entrance);
     }
     let to = shared.load.lightest(|w| shared.connections(w));
-    let Ok(stream) = stream.into_std() else { return };
-    match shared.inboxes.send(to, Newcomer::Accepted(stream, peer)) {
+    match shared.inboxes.send(to, Newcomer::Accepted(stream, peer, entrance)) {
         Ok(()) => {}
-        Err(Newcomer::Accepted(stream, peer)) => {
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                admit(worker, stream, peer);
-            }
-        }
+        Err(Newcomer::Accepted(stream, peer, entrance)) => admit(worker, stream, peer, entrance),
         Err(Newcomer::Moved(..)) => unreachable!("it was given what was sent"),
     }
 }
 
 /// Lets one client in, or turns it away.
-pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: u8) {
     let settings = worker.shared.notice.settings();
     let metrics = worker.metrics();
     let Ok(local) = stream.local_addr() else { return };
@@ -92,13 +100,11 @@ pub(super) fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         let keepalive = TcpKeepalive::new().with_time(settings.keepalive);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
-    let session = Session::new(entry.client().clone());
-    Connection::new(stream, worker.clone(), session, entry).spawn();
+    let session = Session::new(entry.client().clone(), entrance, &worker.shared);
+    Connection::new(stream, worker.clone(), session, entry).begin();
 }
 
 /// Says why and closes.
-fn turn_away(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write_all(b"-ERR max number of clients reached\r\n");
-    }
+fn turn_away(mut stream: TcpStream) {
+    let _ = stream.write_all(b"-ERR max number of clients reached\r\n");
 }

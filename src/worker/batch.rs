@@ -6,7 +6,9 @@ use super::careful::{self, Postponed};
 use super::execute::{Batch, Tally};
 use super::peer::Peer;
 use super::plan::{Plan, plan};
+use super::route::Router;
 use super::session::Answer;
+use super::view::ClusterView;
 use crate::clock;
 use crate::command::{Arg, Args, Time};
 use crate::limits;
@@ -37,6 +39,27 @@ pub(super) struct Frame {
     pub(super) end: usize,
 }
 
+/// Where the commands of a batch stand.
+#[derive(Clone, Copy)]
+pub(super) struct Frames<'a> {
+    buffer: &'a [u8],
+    args: &'a [Arg],
+    frames: &'a [Frame],
+}
+
+impl<'a> Frames<'a> {
+    /// The words of the `i`-th command; none when there are fewer.
+    pub(super) fn args(self, i: usize) -> Args<'a> {
+        let nothing = Args::new(self.buffer, &[]);
+        self.frames.get(i).map_or(nothing, |frame| frame_args(self.buffer, self.args, *frame))
+    }
+
+    /// The commands from the `i`-th on.
+    pub(super) fn from(self, i: usize) -> Frames<'a> {
+        Frames { frames: self.frames.get(i..).unwrap_or_default(), ..self }
+    }
+}
+
 /// Why no further command of a buffer is executed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -48,8 +71,12 @@ pub(super) enum Stop {
     Yield,
     /// A pause.
     Paused,
+    /// Nobody serves the group of the next command now.
+    Unserved,
     /// The session asked for it.
     Sleep(Duration),
+    /// The next answer is not there yet.
+    Await,
     /// No further command is to be executed.
     Close,
     /// The rest is no command.
@@ -183,21 +210,50 @@ fn run_batch(
     let now = clock::at(began);
     let Tools { args, frames, plans, tally, waits } = tools;
     let gate = worker.shared.log.as_deref().filter(|log| log.is_gating());
+    let view = worker.shared.views.load();
+    let view = view.as_ref().and_then(|view| view.as_deref());
+    let router = view.map(|view| Router::new(view, &peer.session, began));
     let mut planned: Vec<Plan<'_>> = std::mem::take(plans);
-    make_plans(worker, peer, buffer, args, frames, now, &mut planned);
+    make_plans(worker, (peer, router), buffer, args, frames, now, &mut planned);
+    let mark = out.mark();
     let answer = Answer::new(out, peer.session.version, worker.metrics());
-    let mut batch = Batch { worker, answer, now, tally, began, waits, gate };
-    let (executed, stop) = if peer.careful {
+    let patient = view.is_none() || peer.patience.may_last(began);
+    let mut batch = Batch { worker, answer, now, tally, began, waits, gate, view, patient };
+    let (mut executed, mut stop) = if peer.careful {
         careful::execute(&mut batch, peer, &planned, || Postponed::new(buffer, at, frames, args))
     } else {
-        batch.execute(&mut peer.session, peer.output_max, &planned)
+        let frames = Frames { buffer, args, frames };
+        batch.execute(&mut peer.session, peer.output_max, &planned, frames)
     };
     let ended_nanos = clock::monotonic_nanos();
     batch.finish(ended_nanos, &peer.session, peer.slow_nanos, &planned, |i| {
         frame_args(buffer, args, frames[i])
     });
+    if let Some(view) = view {
+        if wrote_without_lease(view, ended_nanos, &planned[..executed]) {
+            // Whether they count is not known: another node may be the primary already.
+            out.rollback(mark);
+            stop = Some(Stop::Close);
+        }
+        if stop == Some(Stop::Unserved) {
+            if executed > 0 {
+                peer.patience.renew();
+            }
+            peer.patience.begin(ended_nanos);
+            if executed == 0
+                && let Some(postponed) = Postponed::new(buffer, at, frames, args)
+            {
+                peer.postponed = Some(Box::new(postponed));
+                executed = 1;
+            }
+        } else if patient {
+            peer.patience.renew();
+        }
+    }
     if let Some(Plan::Session { .. }) = executed.checked_sub(1).and_then(|i| planned.get(i)) {
         peer.renew();
+    } else if stop == Some(Stop::Unserved) {
+        peer.commands_max = 1;
     } else {
         peer.commands_max = (peer.commands_max * 2).min(limits::BATCH_COMMANDS_MAX);
         if peer.careful {
@@ -221,7 +277,7 @@ fn recycled<'a>(mut plans: Vec<Plan<'_>>) -> Vec<Plan<'a>> {
 #[inline]
 fn make_plans<'a>(
     worker: &Worker,
-    peer: &Peer,
+    (peer, router): (&Peer, Option<Router<'_>>),
     buffer: &'a [u8],
     args: &'a [Arg],
     frames: &[Frame],
@@ -231,11 +287,25 @@ fn make_plans<'a>(
     let engine = &*worker.shared.engine;
     for frame in frames {
         let args = frame_args(buffer, args, *frame);
-        plans.push(plan(engine, &peer.rule, args, now, clock::random_u64()));
+        let plan = plan(engine, &peer.rule, args, now, clock::random_u64());
+        plans.push(match &router {
+            None => plan,
+            Some(router) => router.route(plan, args),
+        });
         if let Some(Plan::Session { .. }) = plans.last() {
             break;
         }
     }
+}
+
+/// Whether a command that writes was executed while this node had lost its lease.
+#[inline]
+fn wrote_without_lease(view: &ClusterView, now_nanos: u64, executed: &[Plan<'_>]) -> bool {
+    !view.is_leased_at(now_nanos)
+        && executed.iter().any(|plan| match plan {
+            Plan::Key { spec, .. } | Plan::Data { spec, .. } => spec.is_write(),
+            Plan::Session { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
+        })
 }
 
 #[inline]

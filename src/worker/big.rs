@@ -1,13 +1,11 @@
 //! A large value on its way in: read straight into the buffer that will be stored, which takes
 //! memory as far as it is filled, whatever length was announced.
 
+use super::socket::Socket;
 use crate::engine::BigBuffer;
 use bytes::Bytes;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use std::task::{Poll, ready};
 
 /// A value of which some bytes are there.
 #[derive(Debug)]
@@ -41,14 +39,8 @@ impl Big {
     }
 
     /// Reads once; 0 when the client has no more.
-    pub(super) fn poll_read(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
-        let n = room.filled().len();
+    pub(super) fn read(&mut self, socket: &mut Socket) -> Poll<io::Result<usize>> {
+        let n = ready!(socket.read(&mut self.buffer[self.filled..]))?;
         self.filled += n;
         Poll::Ready(Ok(n))
     }

@@ -2,7 +2,7 @@
 //! clients that want no answers or whose accesses do not count. The cold sibling of `batch`.
 
 use super::batch::{Frame, Stop};
-use super::execute::Batch;
+use super::execute::{Batch, Rare};
 use super::notice::Pause;
 use super::peer::Peer;
 use super::plan::Plan;
@@ -74,21 +74,25 @@ pub(super) fn execute(
             return (usize::from(peer.postponed.is_some()), Some(Stop::Paused));
         }
     }
-    let stop = match answered(batch, peer, plan) {
-        Some(after) => after.into_stop(),
-        None => None,
-    };
-    (1, stop)
+    match answered(batch, peer, plan) {
+        Rare::Done(Some(after)) => (1, after.into_stop()),
+        Rare::Done(None) => (1, None),
+        Rare::Unserved => (0, Some(Stop::Unserved)),
+    }
 }
 
 /// Executes a plan, and takes the answer back when the client wants none.
-fn answered(batch: &mut Batch<'_, '_>, peer: &mut Peer, plan: &Plan<'_>) -> Option<After> {
+fn answered(batch: &mut Batch<'_, '_>, peer: &mut Peer, plan: &Plan<'_>) -> Rare {
     let before = peer.session.replies;
     if before == Replies::SkipNext {
         peer.session.replies = Replies::On;
     }
     let mark = batch.answer.output().mark();
     let after = batch.execute_rare(&mut peer.session, plan);
+    if after == Rare::Unserved {
+        peer.session.replies = before;
+        return after;
+    }
     let wanted = match before {
         Replies::On => true,
         // What switches answers on again is answered itself.
@@ -96,6 +100,9 @@ fn answered(batch: &mut Batch<'_, '_>, peer: &mut Peer, plan: &Plan<'_>) -> Opti
         Replies::SkipNext => false,
     };
     if !wanted {
+        if after == Rare::Done(Some(After::Await)) {
+            peer.session.ignore_later();
+        }
         batch.answer.output().rollback(mark);
     }
     if before == Replies::SkipNext || peer.session.replies != before {
@@ -112,7 +119,7 @@ fn may_come_first(spec: &Spec, plan: &Plan<'_>) -> bool {
 
 /// Why the node takes no such command now.
 fn refused(batch: &Batch<'_, '_>, peer: &Peer, spec: &Spec, plan: &Plan<'_>) -> Option<String> {
-    if matches!(plan, Plan::Refused(_)) {
+    if matches!(plan, Plan::Refused(_) | Plan::Away { .. }) {
         return None;
     }
     if peer.word.is_loading() && !spec.flags.contains(Flag::Loading) {
@@ -131,7 +138,7 @@ fn refused(batch: &Batch<'_, '_>, peer: &Peer, spec: &Spec, plan: &Plan<'_>) -> 
 
 /// Whether the pause that is on, if any, holds the command back.
 fn waits(batch: &Batch<'_, '_>, spec: &Spec, plan: &Plan<'_>) -> bool {
-    if matches!(plan, Plan::Refused(_)) {
+    if matches!(plan, Plan::Refused(_) | Plan::Away { .. }) {
         return false;
     }
     match batch.worker.shared.notice.pause_at(clock::monotonic_nanos()).0 {

@@ -2,6 +2,8 @@
 //! when a connection opens or closes and by administrators; commands only store a few numbers in
 //! the entry of their own connection. Knows no command and no socket.
 
+use super::rounds::Ender;
+use super::session::Pending;
 use crate::command::spec::CommandId;
 use crate::limits;
 use parking_lot::{Mutex, MutexGuard};
@@ -10,7 +12,6 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use tokio::task::AbortHandle;
 
 /// A connection as others see it. Its own worker writes, everybody reads.
 #[derive(Debug)]
@@ -34,8 +35,9 @@ pub struct Client {
     waiting: AtomicBool,
     no_evict: AtomicBool,
     no_touch: AtomicBool,
-    ended: AtomicBool,
-    abort: Mutex<Option<AbortHandle>>,
+    ender: Mutex<Option<Ender>>,
+    /// An answer that is not there yet. Here because it is rare, and connections are small.
+    pub(super) pending: Mutex<Option<Box<Pending>>>,
 }
 
 /// What changes while a connection is served. One cache line of its own: with thousands of
@@ -55,6 +57,8 @@ pub struct Pulse {
     pub protocol: Meter,
     /// Number of the last command plus one; 0 before the first.
     command: AtomicUsize,
+    /// It is to end, whatever it is doing.
+    ended: AtomicBool,
 }
 
 impl Deref for Client {
@@ -134,19 +138,27 @@ impl Client {
 
     /// Ends the connection from outside, whatever it is doing.
     pub fn abort(&self) {
-        self.ended.store(true, Ordering::Release);
-        if let Some(handle) = &*self.abort.lock() {
-            handle.abort();
+        let ender = self.ender.lock();
+        if !self.pulse.ended.swap(true, Ordering::Relaxed)
+            && let Some(ender) = &*ender
+        {
+            ender.end();
         }
     }
 
-    /// Sets what [`Client::abort`] ends.
-    pub(super) fn set_abort(&self, handle: AbortHandle) {
-        let mut abort = self.abort.lock();
-        if self.ended.load(Ordering::Acquire) {
-            handle.abort();
+    /// Whether somebody has ended it.
+    #[inline]
+    pub(super) fn is_ended(&self) -> bool {
+        self.pulse.ended.load(Ordering::Relaxed)
+    }
+
+    /// Sets how [`Client::abort`] reaches it: where it lives now.
+    pub(super) fn set_ender(&self, now: Ender) {
+        let mut ender = self.ender.lock();
+        if self.is_ended() {
+            now.end();
         }
-        *abort = Some(handle);
+        *ender = Some(now);
     }
 }
 
@@ -257,8 +269,8 @@ impl Clients {
             waiting: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            abort: Mutex::default(),
+            ender: Mutex::default(),
+            pending: Mutex::default(),
         });
         client.heard_nanos.set(opening.nanos);
         client.protocol.set(2);

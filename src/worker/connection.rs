@@ -9,23 +9,22 @@ use super::handover;
 use super::peer::Peer;
 use super::send::Sender;
 use super::session::Session;
+use super::socket::{Ready, Socket};
 use super::{Desk, Worker};
 use crate::clock;
 use crate::limits;
 use crate::metrics::WorkerMetrics;
 use crate::resp::ProtocolError;
 use std::io;
-use std::pin::Pin;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A connection on its worker.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) socket: Socket,
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
     pub(super) sender: Sender,
@@ -40,6 +39,10 @@ pub(super) struct Connection {
     place: Place,
     /// Its entry in the list of clients.
     entry: Entry,
+    /// Where it sits.
+    seat: usize,
+    /// Round of the log in which it last asked to be told of the next.
+    gate_round: u64,
 }
 
 /// A connection's place among those of its worker, given up when it ends or moves. While it moves
@@ -53,6 +56,8 @@ struct Place {
 /// Why a connection's turns stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
+    /// Others are to have a turn first.
+    Again,
     /// The socket is dead.
     Gone,
     /// Nothing more to read or execute; what is not sent is still to be sent.
@@ -69,6 +74,10 @@ pub(super) enum Turn {
     Paused,
     /// The session wants to wait.
     Sleep(Duration),
+    /// The next answer is not there yet.
+    Await,
+    /// Nobody serves the group of the next command now.
+    Unserved,
 }
 
 impl Connection {
@@ -81,7 +90,9 @@ impl Connection {
     ) -> Connection {
         let settings = worker.shared.notice.settings();
         Connection {
-            stream,
+            socket: Socket::new(stream),
+            seat: worker.seats.reserve(),
+            gate_round: 0,
             place: Place::new(&worker),
             entry,
             worker,
@@ -95,10 +106,24 @@ impl Connection {
     }
 
     /// Lets it live, until it ends or somebody ends it.
-    pub(super) fn spawn(self) {
-        let client = self.client().clone();
-        let task = tokio::task::spawn_local(self.serve());
-        client.set_abort(task.abort_handle());
+    pub(super) fn begin(self) {
+        let worker = self.worker.clone();
+        worker.seats.take(self);
+    }
+
+    /// Where it sits.
+    pub(super) fn seat(&self) -> usize {
+        self.seat
+    }
+
+    /// Its socket has become ready for more.
+    #[inline]
+    pub(super) fn note(&mut self, ready: Ready) {
+        self.socket.note(ready);
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     pub(super) fn client(&self) -> &Arc<Client> {
@@ -114,18 +139,87 @@ impl Connection {
         self.ready = true;
     }
 
-    /// Reads, executes and sends until there is nothing to read, or others are to have a turn.
-    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Reads before its turn, if it would do nothing else first: then `turn_with` is to follow.
+    #[inline]
+    pub(super) fn read_ahead(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let shared = &self.worker.shared;
+        let busy = self.ready
+            || !self.rest.is_empty()
+            || self.big.is_some()
+            || self.held.is_some()
+            || self.sender.is_behind()
+            || shared.load.is_moving(self.worker.index)
+            || shared.log.as_ref().is_some_and(|log| log.is_full())
+            || self.client().is_ended();
+        if busy {
+            return None;
+        }
+        // The end and errors are there to be read again.
+        match self.socket.read(buffer) {
+            Poll::Ready(Ok(n)) if n > 0 => Some(n),
+            _ => None,
+        }
+    }
+
+    /// A turn with what was read ahead.
+    #[inline]
+    pub(super) fn turn_with(&mut self, buffer: &[u8]) -> Poll<Turn> {
+        if self.client().is_ended() {
+            return Poll::Ready(Turn::Gone);
+        }
+        self.heard(buffer.len());
         let worker = self.worker.clone();
+        let mut desk = worker.desk.borrow_mut();
+        let Desk { tools, out, .. } = &mut *desk;
+        let out = self.sender.target(out);
+        let Processed { used, stop } = process(&worker, tools, &mut self.peer, buffer, out);
+        if used < buffer.len() {
+            self.keep(&buffer[used..]);
+        }
+        if let Some(turn) = self.executed(&mut desk, stop, &worker) {
+            return Poll::Ready(turn);
+        }
+        if self.ready || self.held.is_some() || self.socket.is_readable() {
+            drop(desk);
+            return self.turn();
+        }
+        Poll::Pending
+    }
+
+    /// Sends the answers, or keeps them. What is to be done if not to go on.
+    #[inline]
+    fn executed(&mut self, desk: &mut Desk, stop: Stop, worker: &Worker) -> Option<Turn> {
+        if !desk.tools.waits.is_empty() {
+            self.hold(desk, stop, worker);
+            return None;
+        }
+        if self.sender.send(&mut self.socket, &mut desk.out, &self.peer, worker).is_err() {
+            return Some(Turn::Gone);
+        }
+        if stop != Stop::More
+            && let Some(turn) = self.stopped(stop)
+        {
+            return Some(turn);
+        }
+        let over = !self.rest.is_empty() && self.query_bytes() > self.peer.query_max;
+        over.then_some(Turn::Overflow)
+    }
+
+    /// Reads, executes and sends until there is nothing to read, or others are to have a turn.
+    pub(super) fn turn(&mut self) -> Poll<Turn> {
+        let worker = self.worker.clone();
+        if self.client().is_ended() {
+            return Poll::Ready(Turn::Gone);
+        }
         let mut desk = worker.desk.borrow_mut();
         for _ in 0..limits::TURN_READS_MAX {
             if worker.shared.log.is_some()
-                && let Some(turn) = ready!(self.wait_for_log(&worker, cx))
+                && let Some(turn) = ready!(self.wait_for_log(&worker))
             {
                 return Poll::Ready(turn);
             }
             if self.sender.is_behind() {
-                if self.sender.flush(&self.stream, &self.peer, &worker, cx).is_err() {
+                if self.sender.flush(&mut self.socket, &self.peer, &worker).is_err() {
                     return Poll::Ready(Turn::Gone);
                 }
                 if self.sender.len() >= self.peer.output_max {
@@ -138,28 +232,15 @@ impl Connection {
             {
                 return Poll::Ready(Turn::Move(to));
             }
-            let stop = match ready!(self.input(&mut desk, cx)) {
+            let stop = match ready!(self.input(&mut desk)) {
                 Ok(stop) => stop,
                 Err(turn) => return Poll::Ready(turn),
             };
-            if !desk.tools.waits.is_empty() {
-                self.hold(&mut desk, stop, &worker);
-                continue;
-            }
-            if self.sender.send(&self.stream, &mut desk.out, &self.peer, &worker).is_err() {
-                return Poll::Ready(Turn::Gone);
-            }
-            if stop != Stop::More
-                && let Some(turn) = self.stopped(stop)
-            {
+            if let Some(turn) = self.executed(&mut desk, stop, &worker) {
                 return Poll::Ready(turn);
             }
-            if !self.rest.is_empty() && self.query_bytes() > self.peer.query_max {
-                return Poll::Ready(Turn::Overflow);
-            }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(Turn::Again)
     }
 
     /// Keeps answers until the log has their records.
@@ -167,25 +248,23 @@ impl Connection {
     fn hold(&mut self, desk: &mut Desk, stop: Stop, worker: &Worker) {
         self.sender.hold(&mut desk.out, &self.peer);
         self.held = Some(Box::new(Held::new(&mut desk.tools.waits, stop)));
-        if let Some(log) = &worker.shared.log {
-            log.ring();
-        }
+        worker.gate.ask();
     }
 
     /// Waits until the answers that are held may go, and until the log takes more. Then executing
     /// goes on as it had stopped.
-    fn wait_for_log(&mut self, worker: &Worker, cx: &Context<'_>) -> Poll<Option<Turn>> {
+    fn wait_for_log(&mut self, worker: &Worker) -> Poll<Option<Turn>> {
         let Some(log) = &worker.shared.log else { return Poll::Ready(None) };
         let Some(held) = &mut self.held else {
             if log.is_full() {
-                worker.gate.wait(cx);
+                worker.gate.wait(self.seat, &mut self.gate_round);
                 log.ring();
                 return Poll::Pending;
             }
             return Poll::Ready(None);
         };
-        if !held.may_go(log) {
-            worker.gate.wait(cx);
+        if !worker.gate.may_go(held, log) {
+            worker.gate.wait(self.seat, &mut self.gate_round);
             return Poll::Pending;
         }
         let stop = held.stop;
@@ -205,22 +284,25 @@ impl Connection {
 
     /// Goes on with another worker.
     pub(super) fn hand_over(self, to: usize) {
-        let Connection { stream, worker, peer, place, entry, .. } = self;
-        let Ok(stream) = stream.into_std() else { return };
+        let Connection { socket, worker, peer, place, entry, .. } = self;
+        let stream = socket.into_stream();
+        if worker.seats.forget(&stream).is_err() {
+            return;
+        }
         drop(place);
         handover::hand_over(&worker, to, stream, peer.session, entry);
     }
 
     /// Gets bytes and executes them.
     #[inline]
-    fn input(&mut self, desk: &mut Desk, cx: &mut Context<'_>) -> Poll<Result<Stop, Turn>> {
+    fn input(&mut self, desk: &mut Desk) -> Poll<Result<Stop, Turn>> {
         if self.ready {
             return Poll::Ready(Ok(self.again(desk)));
         }
         if self.big.is_some() {
-            return self.poll_big(cx);
+            return self.poll_big();
         }
-        Poll::Ready(match ready!(self.poll_read(desk, cx)) {
+        Poll::Ready(match ready!(self.poll_read(desk)) {
             Ok(Some(stop)) => Ok(stop),
             Ok(None) => Err(Turn::Close),
             Err(_) => Err(Turn::Gone),
@@ -228,19 +310,13 @@ impl Connection {
     }
 
     /// Reads once, behind what is left of last time, and executes. `None`: there is no more.
-    fn poll_read(
-        &mut self,
-        desk: &mut Desk,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Stop>>> {
+    fn poll_read(&mut self, desk: &mut Desk) -> Poll<io::Result<Option<Stop>>> {
         let kept = self.rest.len();
         if kept > limits::READ_BYTES / 2 {
-            return self.poll_read_long(desk, cx);
+            return self.poll_read_long(desk);
         }
         desk.read[..kept].copy_from_slice(&self.rest);
-        let mut buffer = ReadBuf::new(&mut desk.read[kept..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let n = buffer.filled().len();
+        let n = ready!(self.socket.read(&mut desk.read[kept..]))?;
         if n == 0 {
             return Poll::Ready(Ok(None));
         }
@@ -257,14 +333,8 @@ impl Connection {
 
     /// The same for a command of many bytes, which are collected in a buffer of its own.
     #[cold]
-    fn poll_read_long(
-        &mut self,
-        desk: &mut Desk,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Stop>>> {
-        let mut buffer = ReadBuf::new(&mut desk.read);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let n = buffer.filled().len();
+    fn poll_read_long(&mut self, desk: &mut Desk) -> Poll<io::Result<Option<Stop>>> {
+        let n = ready!(self.socket.read(&mut desk.read))?;
         if n == 0 {
             return Poll::Ready(Ok(None));
         }
@@ -328,7 +398,9 @@ impl Connection {
                 None
             }
             Stop::Paused => Some(Turn::Paused),
+            Stop::Unserved => Some(Turn::Unserved),
             Stop::Sleep(time) => Some(Turn::Sleep(time)),
+            Stop::Await => Some(Turn::Await),
             Stop::Close => Some(Turn::Close),
             Stop::Broken(error) => Some(Turn::Broken(error)),
         }
@@ -336,9 +408,9 @@ impl Connection {
 
     /// Reads more of a large value.
     #[cold]
-    fn poll_big(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stop, Turn>> {
+    fn poll_big(&mut self) -> Poll<Result<Stop, Turn>> {
         let Some(big) = &mut self.big else { return Poll::Ready(Ok(Stop::More)) };
-        match ready!(big.poll_read(&mut self.stream, cx)) {
+        match ready!(big.read(&mut self.socket)) {
             Ok(0) => return Poll::Ready(Err(Turn::Close)),
             Ok(n) => self.heard(n),
             Err(_) => return Poll::Ready(Err(Turn::Gone)),
@@ -405,13 +477,8 @@ mod tests {
 
     /// Each line that a turn touches comes from far away once there are thousands of connections.
     #[test]
-    fn a_connection_stays_small_and_its_task_holds_it_once() {
-        fn size<F>(_: fn(Connection) -> F) -> usize {
-            size_of::<F>()
-        }
+    fn a_connection_stays_small() {
         let connection = size_of::<Connection>();
         assert!(connection <= 320, "{connection} bytes");
-        let task = size(Connection::serve);
-        assert!(task <= connection + 64, "{task} bytes");
     }
 }

@@ -2,13 +2,15 @@
 //! path's second half; knows no bytes of requests and no socket.
 
 use super::Worker;
-use super::batch::Stop;
+use super::batch::{Frames, Stop};
 use super::plan::{Plan, is_slow};
 use super::session::{After, Answer, Call, Session};
 use super::slow;
+use super::unserved::duty;
+use super::view::ClusterView;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
-use crate::command::{Args, Time};
+use crate::command::{Args, Command, Time};
 use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
 use crate::wal::log::Log;
@@ -35,6 +37,19 @@ pub(super) struct Batch<'w, 'o> {
     pub(super) waits: &'o mut Vec<(Group, Seq)>,
     /// The log, if answers wait for it.
     pub(super) gate: Option<&'w Log>,
+    /// What is known of the cluster, if there is one.
+    pub(super) view: Option<&'o ClusterView>,
+    /// Whether a command that nobody serves may wait.
+    pub(super) patient: bool,
+}
+
+/// What became of a plan that is not on one key, or that is looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rare {
+    /// It was carried out; after a command of the session, this is to follow.
+    Done(Option<After>),
+    /// Nothing was done: nobody serves its group now.
+    Unserved,
 }
 
 impl Batch<'_, '_> {
@@ -45,6 +60,7 @@ impl Batch<'_, '_> {
         session: &mut Session,
         output_max: usize,
         plans: &[Plan<'_>],
+        frames: Frames<'_>,
     ) -> (usize, Option<Stop>) {
         let engine = &*self.worker.shared.engine;
         if plans.len() >= PREFETCH_FROM {
@@ -66,6 +82,15 @@ impl Batch<'_, '_> {
                         &mut other.insert((*shard, engine.lock(*shard))).1
                     }
                 };
+                if self.view.is_some() && !locked.serves(key.group()) {
+                    let duty = duty(self.view, session, spec);
+                    if !duty.allows(locked, key.group()) {
+                        match self.unserved(spec) {
+                            Rare::Unserved => return (i, Some(Stop::Unserved)),
+                            Rare::Done(_) => continue,
+                        }
+                    }
+                }
                 locked.execute(key, op, self.now, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -77,8 +102,16 @@ impl Batch<'_, '_> {
                 }
             } else {
                 held = None;
-                if let Some(stop) = self.execute_rare(session, plan) {
-                    return (i + 1, stop.into_stop());
+                if let Plan::Away { .. } = plan {
+                    let sent = self.send_run(session, &plans[i..], frames.from(i));
+                    if sent > 0 {
+                        return (i + sent, Some(Stop::Await));
+                    }
+                }
+                match self.execute_rare(session, plan) {
+                    Rare::Done(None) => {}
+                    Rare::Done(Some(after)) => return (i + 1, after.into_stop()),
+                    Rare::Unserved => return (i, Some(Stop::Unserved)),
                 }
             }
             if self.answer.output().len() >= output_max {
@@ -93,9 +126,9 @@ impl Batch<'_, '_> {
         self.worker.metrics().failed(index);
     }
 
-    /// Executes a plan that is not on one key. `Some` after a command of the session.
+    /// Executes a plan that is not on one key, or that was looked at first.
     #[inline(never)]
-    pub(super) fn execute_rare(&mut self, session: &mut Session, plan: &Plan<'_>) -> Option<After> {
+    pub(super) fn execute_rare(&mut self, session: &mut Session, plan: &Plan<'_>) -> Rare {
         let no_touch = session.client.is_no_touch();
         let access = if no_touch { Access::Untouched } else { Access::Counted };
         match plan {
@@ -105,6 +138,10 @@ impl Batch<'_, '_> {
                     engine.make_room_for(*shard, key, op, self.now);
                 }
                 let mut locked = engine.lock(*shard);
+                if !duty(self.view, session, spec).allows(&locked, key.group()) {
+                    drop(locked);
+                    return self.unserved(spec);
+                }
                 locked.execute_as(key, op, self.now, access, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -112,18 +149,30 @@ impl Batch<'_, '_> {
                 drop(locked);
                 self.tally.runs.push((*shard, 1));
                 self.count(spec.id.index(), None);
-                None
+                Rare::Done(None)
             }
             Plan::Data { spec, command } => {
                 let slow_since = is_slow(command).then(clock::monotonic_nanos);
                 let engine = &*self.worker.shared.engine;
-                engine.execute_as(command, self.now, access, &mut self.answer);
+                let (now, answer) = (self.now, &mut self.answer);
+                let done = match (command, self.view) {
+                    (Command::Space(op), Some(view)) => {
+                        engine.execute_within(op, view.primary_of(), now, answer)
+                    }
+                    (command, view) => {
+                        let duty = duty(view, session, spec);
+                        engine.execute_for(command, duty, now, access, answer)
+                    }
+                };
+                if done.is_err() {
+                    return self.unserved(spec);
+                }
                 if let Some(log) = self.gate {
                     // It may have looked at any group.
                     engine.each_log_position(|group, seq| note(log, group, seq, self.waits));
                 }
                 self.count(spec.id.index(), slow_since);
-                None
+                Rare::Done(None)
             }
             Plan::Session { spec, args } => {
                 let since = clock::monotonic_nanos();
@@ -132,20 +181,21 @@ impl Batch<'_, '_> {
                 let call = Call { spec, args: *args, now, worker };
                 let after = self.worker.sessions.run(&call, session, &mut self.answer);
                 self.count(spec.id.index(), Some(since));
-                Some(after)
+                Rare::Done(Some(after))
             }
+            Plan::Away { spec, args, away } => self.send_away(session, spec, *args, away),
             Plan::Refused(refusal) => {
                 self.answer.error(&refusal.text);
                 self.answer.take_failed();
                 let index = refusal.spec.map(|spec| CommandIndex(spec.id.index() as u16));
                 self.worker.metrics().rejected(index);
-                None
+                Rare::Done(None)
             }
         }
     }
 
     /// Counts a command, timed on its own when it began at `own_since`.
-    fn count(&mut self, index: usize, own_since: Option<u64>) {
+    pub(super) fn count(&mut self, index: usize, own_since: Option<u64>) {
         let index = CommandIndex(index as u16);
         if self.answer.take_failed() {
             self.failed(index);
@@ -229,6 +279,7 @@ impl After {
             After::Continue => None,
             After::Close => Some(Stop::Close),
             After::Sleep(time) => Some(Stop::Sleep(time)),
+            After::Await => Some(Stop::Await),
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Where answers wait for the disk: they are kept with their connection, which is woken when the
-//! log has come further and looks again. Knows neither records nor files.
+//! Where answers wait for the disk: they are kept with their connection, which gets a turn
+//! when the log has come further and looks again. Knows neither records nor files.
 
 use super::Worker;
 use super::batch::Stop;
 use crate::limits::GATE_WAITS_KEPT_MAX;
+use crate::wal::bell::Listener;
 use crate::wal::log::Log;
 use cluster::record::Seq;
 use cluster::slot::Group;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// What a connection waits for, and how it goes on then.
 #[derive(Debug)]
@@ -22,7 +24,18 @@ pub(super) struct Held {
 /// The connections of a worker that wait for the log. At most one place for each of them.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    wakers: RefCell<Vec<Waker>>,
+    waiting: RefCell<Vec<Waiting>>,
+    /// Rounds of the log that were done before a connection last looked.
+    looked: Cell<u64>,
+    /// Whether answers came in that the log does not know of yet.
+    asked: Cell<bool>,
+    keeper: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    looked: u64,
+    seat: usize,
 }
 
 impl Held {
@@ -32,7 +45,7 @@ impl Held {
     }
 
     /// Whether they may go now.
-    pub(super) fn may_go(&mut self, log: &Log) -> bool {
+    fn may_go(&mut self, log: &Log) -> bool {
         if !log.is_gating() {
             return true;
         }
@@ -42,23 +55,70 @@ impl Held {
 }
 
 impl Gate {
-    /// Wakes the task when the log has come further.
-    pub(super) fn wait(&self, cx: &Context<'_>) {
-        self.wakers.borrow_mut().push(cx.waker().clone());
+    /// Whether answers that are held may go now.
+    pub(super) fn may_go(&self, held: &mut Held, log: &Log) -> bool {
+        self.looked.set(log.rounds());
+        held.may_go(log)
     }
 
-    fn open(&self) {
-        let mut wakers = self.wakers.borrow_mut();
-        wakers.drain(..).for_each(Waker::wake);
-        wakers.shrink_to(GATE_WAITS_KEPT_MAX);
+    /// Answers are held: the log is asked for a round when all connections that have something
+    /// to read had their turn, so that one sync serves them all.
+    pub(super) fn ask(&self) {
+        self.asked.set(true);
+    }
+
+    /// Gives the connection in `seat` a turn when the log has come further than when
+    /// [`Gate::may_go`] last looked. `since` remembers for which look it has asked already.
+    pub(super) fn wait(&self, seat: usize, since: &mut u64) {
+        let looked = self.looked.get();
+        if *since != looked + 1 {
+            *since = looked + 1;
+            self.waiting.borrow_mut().push(Waiting { looked, seat });
+        }
+        if let Some(keeper) = &*self.keeper.borrow() {
+            keeper.wake_by_ref();
+        }
+    }
+
+    /// Gives those a turn who looked before this round was done.
+    fn open(&self, rounds: u64, mut wake: impl FnMut(usize)) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.extract_if(.., |waiting| waiting.looked < rounds).for_each(|w| wake(w.seat));
+        waiting.shrink_to(GATE_WAITS_KEPT_MAX);
+    }
+
+    /// One turn of the keeper, behind those of the connections.
+    fn keep(&self, log: &Log, listener: &Listener, cx: &Context<'_>, mut wake: impl FnMut(usize)) {
+        listener.register(cx.waker());
+        let mut keeper = self.keeper.borrow_mut();
+        if !keeper.as_ref().is_some_and(|keeper| keeper.will_wake(cx.waker())) {
+            *keeper = Some(cx.waker().clone());
+        }
+        drop(keeper);
+        loop {
+            let rounds = log.rounds();
+            self.open(rounds, &mut wake);
+            if self.waiting.borrow().is_empty() {
+                break;
+            }
+            listener.wait();
+            if log.rounds() == rounds {
+                break;
+            }
+        }
+        if self.asked.take() {
+            log.ring();
+        }
     }
 }
 
-/// Lets connections look again after every round of the log, for ever.
+/// Lets connections look again after rounds of the log, for ever.
 pub(super) async fn keep(worker: Rc<Worker>) {
     let Some(log) = worker.shared.log.clone() else { return };
-    let mut rounds = log.rounds();
-    while rounds.changed().await.is_ok() {
-        worker.gate.open();
-    }
+    let listener = log.listen();
+    poll_fn(|cx| {
+        worker.gate.keep(&log, &listener, cx, |seat| worker.seats.wake(seat));
+        Poll::Pending
+    })
+    .await
 }

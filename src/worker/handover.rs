@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 /// A connection that a worker gets from another.
 #[derive(Debug)]
 pub(super) enum Newcomer {
-    /// Just accepted.
-    Accepted(TcpStream, SocketAddr),
+    /// Just accepted, by the listener of this number.
+    Accepted(TcpStream, SocketAddr, u8),
     /// It has been served before. Its entry in the list of clients travels with it, so that it
     /// is taken off should the connection never arrive.
     Moved(TcpStream, Session, Entry),
@@ -67,25 +67,17 @@ pub(super) async fn receive(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Newcom
 
 fn serve(worker: &Rc<Worker>, newcomer: Newcomer) {
     match newcomer {
-        Newcomer::Accepted(stream, peer) => match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => admit(worker, stream, peer),
-            Err(error) => tracing::warn!(%error, "cannot take a connection over"),
-        },
+        Newcomer::Accepted(stream, peer, entrance) => admit(worker, stream, peer, entrance),
         Newcomer::Moved(stream, session, entry) => welcome(worker, stream, session, entry),
     }
 }
 
-/// Goes on with a connection from another worker. Who was to end it meanwhile has ended it: `spawn`
+/// Goes on with a connection from another worker. Who was to end it meanwhile has ended it: a turn
 /// looks.
 fn welcome(worker: &Rc<Worker>, stream: TcpStream, session: Session, entry: Entry) {
-    match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => {
-            entry.transfer(worker.index);
-            worker.metrics().connections_moved.add(1);
-            Connection::new(stream, worker.clone(), session, entry).spawn();
-        }
-        Err(error) => tracing::warn!(%error, "cannot take a connection over"),
-    }
+    entry.transfer(worker.index);
+    worker.metrics().connections_moved.add(1);
+    Connection::new(stream, worker.clone(), session, entry).begin();
 }
 
 /// Which other worker a connection of this one, which may move now, goes to.

@@ -2,6 +2,9 @@
 //! shard under its lock. Knows no command about connections or the node; [`Sessions`] does.
 
 mod accept;
+mod admin;
+mod ahead;
+mod away;
 mod batch;
 mod big;
 mod careful;
@@ -16,22 +19,30 @@ mod notice;
 mod peer;
 mod plan;
 mod quiet;
+mod rounds;
+mod route;
 mod send;
 mod serve;
 mod session;
 mod slow;
 mod slowlog;
+mod socket;
 mod sweep;
+mod unserved;
 mod upkeep;
+mod view;
 
 pub use accept::listen;
+pub use admin::{ClusterAdmin, Ordered, Standing};
 pub use clients::{Client, Clients, Meter, Names, Pulse};
 pub use demand::DemandMeter;
 pub use handover::Inboxes;
 pub use load::{Elastic, Load};
 pub use notice::{Notice, Pause, Settings, Word};
+pub use route::{Copies, Forwarder, Forwarding, Later, Others, Scope, encoded};
 pub use session::{After, Answer, Call, Replies, Session, Sessions};
 pub use slowlog::{SlowEntry, Slowlog};
+pub use view::{ClusterView, Entrance, Lease, Reached, TopologyAnswer, ViewParts, Views};
 
 use crate::clock;
 use crate::engine::Engine;
@@ -42,6 +53,7 @@ use crate::wal::log::Log;
 use batch::Tools;
 use gate::Gate;
 use quiet::Quiet;
+use rounds::Seats;
 use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
@@ -69,6 +81,12 @@ pub struct Shared {
     pub inboxes: Inboxes,
     /// The log on disk, if there is one.
     pub log: Option<Arc<Log>>,
+    /// Where clients come in, in the order of the listeners.
+    pub entrances: Arc<[Entrance]>,
+    /// What is known of the cluster, if there is one.
+    pub views: Views,
+    /// What other nodes do for this one.
+    pub others: Others,
 }
 
 impl Shared {
@@ -107,8 +125,8 @@ pub struct WorkerOptions {
     pub shared: Arc<Shared>,
     /// The commands about connections and the node.
     pub sessions: Arc<dyn Sessions>,
-    /// Where its clients come in.
-    pub listener: TcpListener,
+    /// Where its clients come in: one for each entrance, in their order.
+    pub listeners: Vec<TcpListener>,
     /// Told the number of the worker's thread.
     pub thread: std::sync::mpsc::Sender<(usize, libc::pid_t)>,
     /// True once the node is to end.
@@ -123,6 +141,7 @@ struct Worker {
     desk: RefCell<Desk>,
     quiet: Quiet,
     gate: Gate,
+    seats: Seats,
 }
 
 /// Buffers that all connections of a worker use in turn: never held across an await.
@@ -148,14 +167,17 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .event_interval(limits::EVENT_INTERVAL)
         .build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let WorkerOptions { index, shared, sessions, listener, thread, mut ending } = options;
+        let WorkerOptions { index, shared, sessions, listeners, thread, mut ending } = options;
         // SAFETY: only asks for a number. Nobody listens when the node failed to start.
         let _ = thread.send((index, unsafe { libc::gettid() }));
         // Who waits for all numbers must not wait for one that will not come.
         drop(thread);
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+        let poll = mio::Poll::new()?;
         let desk = RefCell::new(Desk {
             read: vec![0; limits::READ_BYTES].into(),
             out: Output::new(),
@@ -168,19 +190,23 @@ pub fn run(options: WorkerOptions) -> io::Result<()> {
             desk,
             quiet: Quiet::default(),
             gate: Gate::default(),
+            seats: Seats::new(&poll)?,
         });
         worker.metrics().beat(clock::monotonic_nanos());
         let inbox = worker.shared.inboxes.open(index);
         tokio::task::spawn_local(handover::receive(worker.clone(), inbox));
+        tokio::task::spawn_local(rounds::serve(worker.clone(), poll));
+        tokio::task::spawn_local(rounds::end_doomed(worker.clone()));
         tokio::task::spawn_local(gate::keep(worker.clone()));
         tokio::task::spawn_local(upkeep::upkeep(worker.clone()));
         tokio::task::spawn_local(sweep::sweep(worker.clone()));
         tokio::select! {
-            () = accept::accept(worker.clone(), listener) => {}
+            () = accept::accept_all(worker.clone(), listeners) => {}
             // An error means that whoever could end the node is gone.
             _ = ending.wait_for(|ending| *ending) => {}
         }
         drain(&worker).await;
+        worker.seats.clear();
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 //! What all connections have to look at, in one word that a batch reads once: settings that may
 //! change while they run, pauses, and the end of the node. Knows no command.
 
-use crate::config::{Config, Validation};
+use crate::config::{Config, Routing, Validation};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// Commands that take longer are logged; `u64::MAX`: none.
     pub slow_nanos: u64,
+    /// Whether new connections forward what belongs to other nodes.
+    pub forwards: bool,
 }
 
 impl Settings {
@@ -51,6 +53,7 @@ impl Settings {
             write: server.write_timeout,
             keepalive: server.tcp_keepalive,
             slow_nanos: config.slowlog.threshold.map_or(u64::MAX, nanos),
+            forwards: config.clients.routing == Routing::Forward,
         }
     }
 }

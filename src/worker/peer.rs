@@ -6,6 +6,7 @@ use super::careful::Postponed;
 use super::notice::{Settings, Word};
 use super::plan::KeyRule;
 use super::session::{Replies, Session};
+use super::unserved::Patience;
 use crate::limits;
 use crate::resp::{DecodeLimits, Decoder};
 
@@ -13,8 +14,11 @@ use crate::resp::{DecodeLimits, Decoder};
 pub(super) struct Peer {
     pub(super) decoder: Decoder,
     pub(super) session: Session,
-    /// A command that waits for a pause to end and whose bytes cannot be decoded again.
+    /// A command that waits for a pause to end, or for who serves it, and whose bytes cannot be
+    /// decoded again.
     pub(super) postponed: Option<Box<Postponed>>,
+    /// How long commands wait that nobody serves.
+    pub(super) patience: Patience,
     /// Settings, pauses and end as last seen.
     pub(super) word: Word,
     /// Away from what every turn touches.
@@ -42,6 +46,7 @@ impl Peer {
             decoder,
             session,
             postponed: None,
+            patience: Patience::default(),
             word: Word::default(),
             settings: Box::new(settings),
             slow_nanos: settings.slow_nanos,

@@ -1,5 +1,6 @@
 //! From decoded words to what is to be done: parsed, checked, hashed. Executes nothing.
 
+use super::route::Away;
 use crate::command::parse::{self, Action, Refusal};
 use crate::command::spec::Spec;
 use crate::command::{Args, Command, KeyOp, KeysOp, Time};
@@ -15,6 +16,8 @@ pub(super) enum Plan<'a> {
     Data { spec: &'static Spec, command: Command<'a> },
     /// For the session.
     Session { spec: &'static Spec, args: Args<'a> },
+    /// Not carried out here.
+    Away { spec: &'static Spec, args: Args<'a>, away: Box<Away> },
     /// Nothing but an error.
     Refused(Refusal),
 }
@@ -23,9 +26,10 @@ impl Plan<'_> {
     /// The row of the command, if there is such a command.
     pub(super) fn spec(&self) -> Option<&'static Spec> {
         match self {
-            Plan::Key { spec, .. } | Plan::Data { spec, .. } | Plan::Session { spec, .. } => {
-                Some(spec)
-            }
+            Plan::Key { spec, .. }
+            | Plan::Data { spec, .. }
+            | Plan::Session { spec, .. }
+            | Plan::Away { spec, .. } => Some(spec),
             Plan::Refused(refusal) => refusal.spec,
         }
     }

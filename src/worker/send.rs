@@ -2,12 +2,11 @@
 
 use super::Worker;
 use super::peer::Peer;
+use super::socket::Socket;
 use crate::clock;
 use crate::limits;
 use crate::resp::Output;
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll};
-use tokio::net::TcpStream;
 
 /// What the client has not taken yet.
 #[derive(Default)]
@@ -43,7 +42,7 @@ impl Sender {
     #[inline]
     pub(super) fn send(
         &mut self,
-        stream: &TcpStream,
+        socket: &mut Socket,
         out: &mut Output,
         peer: &Peer,
         worker: &Worker,
@@ -52,9 +51,8 @@ impl Sender {
             return Ok(());
         }
         let all = out.len();
-        let sent = match write(stream, out) {
+        let sent = match write(socket, out) {
             Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
             Err(e) => {
                 out.clear();
                 return Err(e);
@@ -87,17 +85,16 @@ impl Sender {
         self.pending = Some(Box::new(std::mem::take(out)));
     }
 
-    /// Sends what waits, as far as the socket takes it; its task is woken when it takes more.
+    /// Sends what waits, as far as the socket takes it; an event says when it takes more.
     ///
     /// # Errors
     /// The socket's.
     #[cold]
     pub(super) fn flush(
         &mut self,
-        stream: &TcpStream,
+        socket: &mut Socket,
         peer: &Peer,
         worker: &Worker,
-        cx: &mut Context<'_>,
     ) -> io::Result<()> {
         let client = &peer.session.client;
         while let Some(out) = &mut self.pending {
@@ -105,19 +102,15 @@ impl Sender {
                 self.pending = None;
                 break;
             }
-            match stream.poll_write_ready(cx) {
-                Poll::Pending => break,
-                Poll::Ready(ready) => ready?,
+            if !socket.is_writable() {
+                break;
             }
-            match write(stream, out) {
-                Ok(sent) => {
-                    out.advance(sent);
-                    worker.metrics().bytes_out.add(sent as u64);
-                    worker.metrics().writes.add(1);
-                    client.sent_nanos.set(clock::monotonic_nanos());
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
+            let sent = write(socket, out)?;
+            if sent > 0 {
+                out.advance(sent);
+                worker.metrics().bytes_out.add(sent as u64);
+                worker.metrics().writes.add(1);
+                client.sent_nanos.set(clock::monotonic_nanos());
             }
         }
         client.output_bytes.set(self.len() as u64);
@@ -126,16 +119,16 @@ impl Sender {
 }
 
 #[inline]
-fn write(stream: &TcpStream, out: &Output) -> io::Result<usize> {
+fn write(socket: &mut Socket, out: &Output) -> io::Result<usize> {
     match out.as_one() {
-        Some(bytes) => stream.try_write(bytes),
-        None => write_pieces(stream, out),
+        Some(bytes) => socket.write(bytes),
+        None => write_pieces(socket, out),
     }
 }
 
 #[cold]
-fn write_pieces(stream: &TcpStream, out: &Output) -> io::Result<usize> {
+fn write_pieces(socket: &mut Socket, out: &Output) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); limits::OUTPUT_SLICES_MAX];
     let count = out.slices(&mut slices);
-    stream.try_write_vectored(&slices[..count])
+    socket.write_pieces(&slices[..count])
 }

@@ -15,31 +15,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 impl Connection {
-    /// Serves the connection until it ends.
-    #[expect(clippy::manual_async_fn, reason = "an async fn would hold two connections")]
-    pub(super) fn serve(mut self) -> impl Future<Output = ()> {
-        async move {
-            loop {
-                let turn = poll_fn(|cx| self.turn(cx)).await;
-                if let Turn::Move(to) = turn {
-                    return self.hand_over(to);
-                }
-                // What is rare is boxed: an idle connection's task stays small.
-                if turn == Turn::Gone || !Box::pin(self.between(turn)).await {
-                    break;
-                }
-            }
-        }
-    }
-
     /// Does what the last turn ended for. Whether there is a next one.
-    async fn between(&mut self, turn: Turn) -> bool {
+    pub(super) async fn between(&mut self, turn: Turn) -> bool {
         match turn {
             Turn::Paused => self.wait_for_resume().await,
+            Turn::Unserved => self.wait_for_service().await,
             Turn::Sleep(time) => return self.sleep(time).await,
+            Turn::Again => {}
+            Turn::Await => return self.wait_for_answer().await,
             Turn::Gone | Turn::Move(_) => return false,
             Turn::Close => {
                 self.goodbye().await;
@@ -70,18 +55,18 @@ impl Connection {
         let (_, until) = notice.pause_at(now);
         let longest = Duration::from_nanos(until.saturating_sub(now));
         let word = self.peer.word;
-        let waiting = Waiting::new(self);
+        let waiting = self.waiting();
         tokio::select! {
             () = notice.changed(word, longest) => {}
             // What waits for the client goes on being sent.
-            _ = flush(self) => notice.changed(word, longest).await,
+            _ = self.flush() => notice.changed(word, longest).await,
         }
         drop(waiting);
     }
 
     /// Waits, then answers OK. Whether the connection is still there.
     async fn sleep(&mut self, time: Duration) -> bool {
-        let waiting = Waiting::new(self);
+        let waiting = self.waiting();
         tokio::time::sleep(time).await;
         drop(waiting);
         let worker = self.worker.clone();
@@ -104,6 +89,20 @@ impl Connection {
         self.answer(|out| out.simple("OK")).is_ok()
     }
 
+    /// Waits for the answer that is not there yet. Whether the connection is still there.
+    async fn wait_for_answer(&mut self) -> bool {
+        let Some(mut pending) = self.peer.session.take_later() else { return true };
+        let waiting = self.waiting();
+        let bytes = tokio::select! {
+            bytes = &mut pending.answer => bytes,
+            // What waits for the client goes on being sent.
+            _ = self.flush() => pending.answer.await,
+        };
+        drop(waiting);
+        self.wake();
+        !pending.is_wanted || self.answer(|out| out.raw(&bytes)).is_ok()
+    }
+
     /// Writes one answer behind all others.
     fn answer(&mut self, write: impl FnOnce(&mut Answer<'_>)) -> io::Result<()> {
         let worker = self.worker.clone();
@@ -111,7 +110,7 @@ impl Connection {
         let version = self.peer.session.version;
         let out = self.sender.target(&mut desk.out);
         write(&mut Answer::new(out, version, worker.metrics()));
-        self.sender.send(&self.stream, &mut desk.out, &self.peer, &worker)
+        self.sender.send(&mut self.socket, &mut desk.out, &self.peer, &worker)
     }
 
     /// Says what is wrong, and goodbye. HTTP gets no answer: somebody may have been tricked into
@@ -130,13 +129,13 @@ impl Connection {
     /// Sends what is left, then reads on for a moment without looking: closing a socket with
     /// unread bytes would take the last answers away from the client.
     async fn goodbye(&mut self) {
-        if flush(self).await.is_err() || self.stream.shutdown().await.is_err() {
+        if self.flush().await.is_err() || self.socket.end_writing().is_err() {
             return;
         }
         let read_on = async {
             let mut bytes = [0; 4096];
             let mut left = limits::GOODBYE_BYTES_MAX;
-            while let Ok(n @ 1..) = self.stream.read(&mut bytes).await {
+            while let Ok(n @ 1..) = self.read(&mut bytes).await {
                 left = left.saturating_sub(n);
                 if left == 0 {
                     break;
@@ -144,6 +143,32 @@ impl Connection {
             }
         };
         let _ = tokio::time::timeout(Duration::from_millis(limits::GOODBYE_MS_MAX), read_on).await;
+    }
+
+    /// Sends all that waits for the client.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            self.note(self.worker.seats.poll_ready(self.seat(), cx));
+            let Connection { sender, socket, peer, worker, .. } = &mut *self;
+            match sender.flush(socket, peer, worker) {
+                Ok(()) if sender.is_behind() => Poll::Pending,
+                result => Poll::Ready(result),
+            }
+        })
+        .await
+    }
+
+    /// Counts it among those that wait, until what is returned is dropped.
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting::new(self)
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| {
+            self.note(self.worker.seats.poll_ready(self.seat(), cx));
+            self.socket.read(buffer)
+        })
+        .await
     }
 
     fn log_close(&self, reason: &str) {
@@ -157,7 +182,7 @@ impl Connection {
 }
 
 /// Counts a connection among those that wait, until this is dropped: it may be ended meanwhile.
-struct Waiting {
+pub(super) struct Waiting {
     worker: Rc<Worker>,
     client: Arc<Client>,
 }
@@ -175,16 +200,4 @@ impl Drop for Waiting {
         self.client.set_waiting(false);
         self.worker.metrics().connections_blocked.sub(1);
     }
-}
-
-/// Sends all that waits for the client.
-async fn flush(connection: &mut Connection) -> io::Result<()> {
-    poll_fn(|cx| {
-        let Connection { sender, stream, peer, worker, .. } = &mut *connection;
-        match sender.flush(stream, peer, worker, cx) {
-            Ok(()) if sender.is_behind() => Poll::Pending,
-            result => Poll::Ready(result),
-        }
-    })
-    .await
 }

@@ -1,7 +1,9 @@
 //! What a worker and the commands about connections and the node have to know of each other. The
 //! worker runs them through [`Sessions`] and knows none of them.
 
+use super::Shared;
 use super::clients::Client;
+use super::route::Later;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
 use crate::command::spec::Spec;
@@ -9,6 +11,7 @@ use crate::command::{Args, Time};
 use crate::metrics::WorkerMetrics;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +26,62 @@ pub struct Session {
     pub authenticated: bool,
     /// Which answers it gets.
     pub replies: Replies,
+    /// The listener it came in on.
+    pub entrance: u8,
+    /// Whether that listener forwards, whatever the connection asks for.
+    pub always_forwards: bool,
+    /// Whether what belongs to other nodes is forwarded.
+    pub forwards: bool,
+    /// Whether replicas may answer what only reads.
+    pub readonly: bool,
+}
+
+/// An answer that is not there yet.
+pub(super) struct Pending {
+    pub(super) answer: Later,
+    /// Whether the client wants it.
+    pub(super) is_wanted: bool,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("is_wanted", &self.is_wanted).finish_non_exhaustive()
+    }
 }
 
 impl Session {
     /// Of a connection that has just opened.
-    pub(super) fn new(client: Arc<Client>) -> Session {
+    pub(super) fn new(client: Arc<Client>, entrance: u8, shared: &Shared) -> Session {
         let authenticated = client.is_authenticated();
-        Session { client, version: Version::Resp2, authenticated, replies: Replies::On }
+        let always = shared.entrances.get(usize::from(entrance)).is_some_and(|e| e.forwards);
+        Session {
+            client,
+            version: Version::Resp2,
+            authenticated,
+            replies: Replies::On,
+            entrance,
+            always_forwards: always,
+            forwards: always || shared.notice.settings().forwards,
+            readonly: false,
+        }
+    }
+
+    /// Keeps the answer to the command at hand, which is not there yet: one value in the protocol
+    /// of the connection. To be followed by [`After::Await`].
+    pub fn answer_later(&mut self, answer: Later) {
+        *self.client.pending.lock() = Some(Box::new(Pending { answer, is_wanted: true }));
+    }
+
+    /// The client does not want that answer.
+    pub(super) fn ignore_later(&mut self) {
+        if let Some(pending) = &mut *self.client.pending.lock() {
+            pending.is_wanted = false;
+        }
+    }
+
+    /// That answer, if there is to be one.
+    pub(super) fn take_later(&mut self) -> Option<Box<Pending>> {
+        self.client.pending.lock().take()
     }
 }
 
@@ -74,6 +126,8 @@ pub enum After {
     Close,
     /// Nothing from this connection for so long, then `OK`.
     Sleep(Duration),
+    /// Nothing until the answer of [`Session::answer_later`] is there, then that.
+    Await,
 }
 
 /// The commands about connections and the node.
@@ -109,6 +163,11 @@ impl<'a> Answer<'a> {
     /// Goes on in another protocol: the answer to HELLO is in the one it asks for.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
+    }
+
+    /// Writes bytes that are an answer already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.raw(bytes);
     }
 
     /// What was written and is not sent yet.

@@ -21,7 +21,7 @@ pub(super) fn note<'a>(
     let known = plans.iter().position(|plan| match plan {
         Plan::Data { command, .. } => is_slow(command),
         Plan::Session { .. } => true,
-        Plan::Key { .. } | Plan::Refused(_) => false,
+        Plan::Key { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
     });
     let i = known.unwrap_or(0);
     let Some(spec) = plans.get(i).and_then(Plan::spec) else { return };

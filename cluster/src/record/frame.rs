@@ -16,11 +16,13 @@ pub const VERSION: u8 = 1;
 const _: () = assert!(BODY_BYTES_MAX <= u32::MAX as usize);
 
 /// The fields of a header that a flag stands for, bit 0 first: group, epoch, seq, time.
-type Fields = [u64; 4];
+pub(super) type Fields = [u64; 4];
 
 /// What the first record of a frame is coded against.
-const ORIGIN: Fields = [0, 0, 1, 0];
+pub(super) const ORIGIN: Fields = [0, 0, 1, 0];
 const FLAGS: u8 = 0b1111;
+/// Bytes of a record up to its payload, at most.
+const HEADER_BYTES_MAX: usize = 2 + 5 * varint::BYTES_MAX;
 
 /// A frame being written at the end of a buffer. Dropped before [`FrameWriter::finish`], it leaves
 /// the buffer as it found it.
@@ -149,8 +151,7 @@ impl OpenFrame {
         payload_bytes: usize,
     ) -> Result<(), TooLong> {
         let mark = out.len();
-        put_header(out, header, &self.expected);
-        varint::put(out, payload_bytes as u64);
+        put_header(out, header, &self.expected, payload_bytes);
         if self.body_bytes(out).saturating_add(payload_bytes) > self.body_bytes_max {
             out.truncate(mark);
             return Err(TooLong);
@@ -320,22 +321,27 @@ fn fields(header: &Header) -> Fields {
     [u64::from(header.group.number()), header.epoch.0, header.seq.0, header.time.0]
 }
 
-fn expected_after(header: &Header) -> Fields {
+pub(super) fn expected_after(header: &Header) -> Fields {
     fields(&Header { seq: header.seq.next(), ..*header })
 }
 
-fn put_header(out: &mut Vec<u8>, header: &Header, expected: &Fields) {
-    let at = out.len() + 1;
-    out.extend_from_slice(&[header.kind.byte(), 0]);
+/// Appends a record up to its payload.
+#[inline]
+fn put_header(out: &mut Vec<u8>, header: &Header, expected: &Fields, payload_bytes: usize) {
+    let mut bytes = [0; HEADER_BYTES_MAX];
+    bytes[0] = header.kind.byte();
+    let mut end = 2;
     for (bit, (value, expected)) in fields(header).into_iter().zip(*expected).enumerate() {
         if value != expected {
-            out[at] |= 1 << bit;
-            varint::put_difference(out, value, expected);
+            bytes[1] |= 1 << bit;
+            end = varint::put_difference(&mut bytes, end, value, expected);
         }
     }
+    end = varint::put(&mut bytes, end, payload_bytes as u64);
+    out.extend_from_slice(&bytes[..end]);
 }
 
-fn take_header(bytes: &mut &[u8], expected: &Fields) -> Result<Header, FrameError> {
+pub(super) fn take_header(bytes: &mut &[u8], expected: &Fields) -> Result<Header, FrameError> {
     let (&[kind, flags], rest) = bytes.split_first_chunk::<2>().ok_or(FrameError::Malformed)?;
     *bytes = rest;
     let kind = Kind::of_byte(kind).ok_or(FrameError::Kind(kind))?;

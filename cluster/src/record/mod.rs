@@ -20,17 +20,23 @@
 
 pub mod frame;
 pub mod log;
+pub mod select;
 mod varint;
 
 use crate::slot::Group;
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
 /// Which primary of a group wrote a record: one more at every change of the primary. 0: none yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u64);
 
 /// The place of a record in its group's log, from 1 without gaps. 0: before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Seq(pub u64);
 
 /// Milliseconds since the Unix epoch as the group counts them; never runs backwards in a group.
@@ -87,8 +93,11 @@ pub struct Salt(NonZeroU32);
 
 impl Salt {
     /// The salt with this number, or `None` for 0.
-    pub fn new(number: u32) -> Option<Salt> {
-        NonZeroU32::new(number).map(Salt)
+    pub const fn new(number: u32) -> Option<Salt> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Salt(number)),
+            None => None,
+        }
     }
 
     /// Its number.

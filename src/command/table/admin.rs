@@ -53,6 +53,36 @@ pub(super) const ROWS: &[Spec] = &[
         &Docs::new("Returns helpful text about the different subcommands.", "5.0.0", "server")
             .complexity("O(1)"),
     ),
+    Spec::new("backup", -2, Family::Server, session).docs(
+        &Docs::new("A container for commands about a copy of the node's items.", "7.4.0", "server")
+            .complexity("Depends on subcommand."),
+    ),
+    Spec::new("backup|start", 2, Family::Server, session).flags(&[Admin, NoScript]).docs(
+        &Docs::new("Begins a copy of all items and returns its name.", "7.4.0", "server")
+            .complexity("O(1)"),
+    ),
+    Spec::new("backup|status", 2, Family::Server, session).flags(&[Admin, NoScript]).docs(
+        &Docs::new("Returns how far the copy that is being made is.", "7.4.0", "server")
+            .complexity("O(1)"),
+    ),
+    Spec::new("backup|read", 4, Family::Server, session).flags(&[Admin, NoScript]).docs(
+        &Docs::new(
+            "Returns the next bytes of the copy, in parts; none at its end.",
+            "7.4.0",
+            "server",
+        )
+        .complexity("O(N) where N is the number of items in these bytes")
+        .arguments(&[Argument::string("id"), Argument::integer("offset")]),
+    ),
+    Spec::new("backup|end", 3, Family::Server, session).flags(&[Admin, NoScript]).docs(
+        &Docs::new("Ends the copy, whether it is finished or not.", "7.4.0", "server")
+            .complexity("O(1)")
+            .arguments(&[Argument::string("id")]),
+    ),
+    Spec::new("backup|help", 2, Family::Server, session).flags(&[Loading, Stale]).docs(
+        &Docs::new("Returns helpful text about the different subcommands.", "7.4.0", "server")
+            .complexity("O(1)"),
+    ),
     Spec::new("slowlog", -2, Family::Server, session).docs(
         &Docs::new("A container for slow log commands.", "2.2.12", "server")
             .complexity("Depends on subcommand."),

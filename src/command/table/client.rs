@@ -95,6 +95,21 @@ pub(super) const ROWS: &[Spec] = &[
                 ],
             )]),
         ),
+    Spec::new("client|routing", 3, Family::Connection, session)
+        .flags(&[NoScript, Loading, Stale])
+        .categories(&[Category::Connection])
+        .docs(
+            &Docs::new(
+                "Redirects or forwards what belongs to another node of the cluster. Not of Redis.",
+                "7.2.0",
+                "connection",
+            )
+            .complexity("O(1)")
+            .arguments(&[Argument::one_of(
+                "routing",
+                &[Argument::flag("redirect", "REDIRECT"), Argument::flag("forward", "FORWARD")],
+            )]),
+        ),
     Spec::new("client|kill", -3, Family::Connection, session)
         .flags(&[Admin, NoScript, Loading, Stale])
         .categories(&[Category::Connection])

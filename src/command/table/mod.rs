@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod commands;
 mod connection;
+mod crabcache;
 mod keys;
 mod probes;
 mod server;
@@ -19,7 +20,7 @@ mod ttl;
 use super::spec::{CommandId, Spec};
 use hash::{Slot, Words};
 
-const ROWS: [&[Spec]; 11] = [
+const ROWS: [&[Spec]; 12] = [
     strings::ROWS,
     keys::ROWS,
     space::ROWS,
@@ -28,6 +29,7 @@ const ROWS: [&[Spec]; 11] = [
     client::ROWS,
     commands::ROWS,
     cluster::ROWS,
+    crabcache::ROWS,
     server::ROWS,
     admin::ROWS,
     probes::ROWS,

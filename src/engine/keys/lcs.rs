@@ -4,7 +4,7 @@
 use super::{Held, Locked, When};
 use crate::command::LcsOp;
 use crate::command::reply::ReplyWriter;
-use crate::engine::Engine;
+use crate::engine::{Engine, Unserved};
 use crate::limits::LCS_CELLS_MAX;
 
 const TOO_LARGE: &str =
@@ -12,12 +12,24 @@ const TOO_LARGE: &str =
 const LEN_AND_IDX: &str = "ERR If you want both the length and indexes, please just use IDX.";
 
 /// Executes LCS and writes its reply.
-pub(super) fn lcs<W: ReplyWriter>(engine: &Engine, op: &LcsOp<'_>, when: When, out: &mut W) {
+pub(super) fn lcs<W: ReplyWriter>(
+    engine: &Engine,
+    op: &LcsOp<'_>,
+    when: When,
+    out: &mut W,
+) -> Result<(), Unserved> {
     if op.len && op.idx {
-        return out.error(LEN_AND_IDX);
+        out.error(LEN_AND_IDX);
+        return Ok(());
     }
-    let Some((a, b)) = read(engine, op, when) else { return out.error(TOO_LARGE) };
-    let (a, b) = (a.bytes(), b.bytes());
+    match read(engine, op, when)? {
+        Some((a, b)) => compare(a.bytes(), b.bytes(), op, out),
+        None => out.error(TOO_LARGE),
+    }
+    Ok(())
+}
+
+fn compare<W: ReplyWriter>(a: &[u8], b: &[u8], op: &LcsOp<'_>, out: &mut W) {
     let table = Table::new(a, b);
     if op.len {
         return out.integer(i64::from(table.len));
@@ -34,21 +46,21 @@ pub(super) fn lcs<W: ReplyWriter>(engine: &Engine, op: &LcsOp<'_>, when: When, o
 }
 
 /// The two values, or `None` when their table would be too large. A missing one is empty.
-fn read(engine: &Engine, op: &LcsOp<'_>, when: When) -> Option<(Held, Held)> {
-    let mut locked = Locked::new(engine, [op.a, op.b].into_iter(), when);
+fn read(engine: &Engine, op: &LcsOp<'_>, when: When) -> Result<Option<(Held, Held)>, Unserved> {
+    let mut locked = Locked::new(engine, [op.a, op.b].into_iter(), when)?;
     let mut cells = 1usize;
     for i in 0..2 {
         let len = locked.at(i).peek().map_or(0, |item| item.value.bytes().len());
         cells = cells.saturating_mul(len + 1);
     }
     if cells > LCS_CELLS_MAX {
-        return None;
+        return Ok(None);
     }
     let mut held = |i| match locked.at(i).get() {
         Some(item) => Held::of(item.value),
         None => Held::small(|_| ()),
     };
-    Some((held(0), held(1)))
+    Ok(Some((held(0), held(1))))
 }
 
 /// A run of bytes that both have.

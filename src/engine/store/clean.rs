@@ -6,7 +6,7 @@ use super::index::SlotRef;
 use super::item::Draft;
 use super::segments::{Region, SegmentRef};
 use crate::command::Time;
-use crate::limits::{UPKEEP_BLOCKS_MAX, UPKEEP_ITEMS_MAX, WEIGH_SEGMENTS_MAX};
+use crate::limits::{REPLICA_EXPIRY_MS, UPKEEP_BLOCKS_MAX, UPKEEP_ITEMS_MAX, WEIGH_SEGMENTS_MAX};
 
 /// Cleaning starts above this share of dead and expired bytes (of 100) in the segments.
 const CLEAN_ABOVE: u64 = 8;
@@ -53,6 +53,7 @@ impl Store {
         more |= self.expire_step(now);
         more |= self.clean_step(now, CLEAN_ABOVE);
         more |= self.shrink_step(now);
+        more |= self.roles_step(now);
         self.segments.work().assert_bounded();
         more
     }
@@ -70,13 +71,16 @@ impl Store {
             let Some((offset, raw)) = self.segments.item_at(id, at) else {
                 self.cleaning.expiring = None;
                 self.segments.close(id);
+                if self.segments.is_used(segment) {
+                    // Items of groups whose primary has not said yet that they are dead.
+                    self.segments.postpone(id, Time(now.0 + REPLICA_EXPIRY_MS));
+                }
                 break;
             };
             self.cleaning.expiring_at += raw.len as u32;
             let live = !raw.is_dead();
-            let due = raw.deadline.is_some_and(|d| d <= now);
-            if live && due {
-                self.expire_at(offset);
+            if live && raw.deadline.is_some_and(|d| d <= now) {
+                self.expire_at(offset, now);
                 if !self.segments.is_used(segment) {
                     self.cleaning.expiring = None;
                     break;
@@ -86,9 +90,14 @@ impl Store {
         true
     }
 
-    fn expire_at(&mut self, offset: u64) {
+    /// Removes an item past its deadline; whether its primary agrees that it is dead.
+    fn expire_at(&mut self, offset: u64, now: Time) -> bool {
         let found = self.locate(offset);
-        self.expire_item(found.group, &found.at);
+        let due = self.is_due(found.group, self.segments.item(offset).deadline, now);
+        if due {
+            self.expire_item(found.group, &found.at);
+        }
+        due
     }
 
     /// Copies some live items out of the segment that is emptiest, if more than `above` of 100
@@ -107,9 +116,8 @@ impl Store {
             if raw.is_dead() {
                 continue;
             }
-            if raw.deadline.is_some_and(|d| d <= now) {
-                self.expire_at(offset);
-            } else if !self.move_within_region(offset, now) {
+            let expired = raw.deadline.is_some_and(|d| d <= now) && self.expire_at(offset, now);
+            if !expired && !self.move_within_region(offset, now) {
                 self.cleaning.segment = None;
                 return false;
             }
@@ -154,7 +162,10 @@ impl Store {
     fn weigh_step(&mut self, now: Time) {
         let weighing = &mut self.cleaning.weighing;
         for id in self.segments.ids_from(weighing.at, WEIGH_SEGMENTS_MAX) {
-            let bytes = self.segments.get(id).reclaimable(now);
+            // What is dead in a copy its primary says, and not the time here.
+            let replica = self.segments.get(id).region == Region::Replica;
+            let at = if replica { Time(0) } else { now };
+            let bytes = self.segments.get(id).reclaimable(at);
             weighing.reclaimable += u64::from(bytes);
             let is_more = weighing.best.is_none_or(|(most, _)| bytes > most);
             if is_more && !self.segments.is_open(id) {
@@ -165,8 +176,8 @@ impl Store {
     }
 
     fn move_within_region(&mut self, offset: u64, now: Time) -> bool {
-        let region = self.segments.get(self.segments.segment_of(offset)).region;
         let found = self.locate(offset);
+        let region = self.region_of(found.group, offset);
         self.relocate(offset, &found.at, region, None, now)
     }
 

@@ -25,7 +25,7 @@ const STEPS_MAX: u32 = 64;
 /// Most steps that one write pays for when there is no room at all; enough for several segments.
 const FREE_STEPS_MAX: u32 = 16 * 1024;
 /// Steps of an upkeep towards a lowered bound.
-const SHRINK_STEPS: u32 = 64;
+pub(super) const SHRINK_STEPS: u32 = 64;
 /// What a step of cleaning pays of the debt, in bytes: at least one item was looked at.
 const CLEAN_DEBT: i64 = 256;
 /// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
@@ -43,23 +43,9 @@ pub(super) struct Hand {
 /// Where the policy's hands are.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
-    window: Hand,
-    main: Hand,
+    queues: [Hand; 2],
     pub(super) volatile: Hand,
     pub(super) debt: i64,
-}
-
-/// Whether a big value has room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum BigRoom {
-    /// It has.
-    Enough,
-    /// Not yet: go on.
-    Going,
-    /// The shard's part of the bound is too small for it.
-    LimitTooSmall,
-    /// There is none, and nothing may be evicted.
-    Full,
 }
 
 /// An item under a hand.
@@ -76,6 +62,7 @@ impl Store {
     #[inline]
     pub(super) fn make_room(
         &mut self,
+        local: usize,
         draft: &Draft<'_>,
         is_new: bool,
         now: Time,
@@ -83,6 +70,9 @@ impl Store {
         let bounded = self.limit_bytes != u64::MAX || self.limit_items != u64::MAX;
         if !bounded && self.index.is_ready() {
             return Ok(false);
+        }
+        if self.roles.is_replica(local) {
+            return self.make_room_for_replica(draft, now);
         }
         self.make_room_bounded(draft, is_new, now)
     }
@@ -129,7 +119,7 @@ impl Store {
         Ok(changed)
     }
 
-    fn room_left(&self, blocks: u64) -> bool {
+    pub(super) fn room_left(&self, blocks: u64) -> bool {
         let bytes = blocks * self.arena.block_bytes() as u64;
         self.used_bytes() + bytes <= self.limit_bytes
     }
@@ -162,7 +152,7 @@ impl Store {
     /// as happens whenever the node divides its memory anew, a write frees what it takes and no
     /// more: the rest is for [`Store::pay`] and [`Store::shrink_step`].
     #[cold]
-    fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
+    pub(super) fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
         let mut changed = false;
         let goal = self.limit_bytes.max(self.used_bytes());
         for step in 0..FREE_STEPS_MAX {
@@ -202,52 +192,9 @@ impl Store {
         true
     }
 
-    /// Some steps towards room for a big value that takes `bytes`.
-    pub(in crate::engine) fn big_room_step(&mut self, bytes: u64, now: Time) -> BigRoom {
-        if self.limit_bytes == u64::MAX {
-            return BigRoom::Enough;
-        }
-        let bytes = self.bigs.bytes_of(bytes as usize);
-        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
-        if self.is_narrow_for(bytes) {
-            return BigRoom::LimitTooSmall;
-        }
-        self.segments.begin_step();
-        for _ in 0..SHRINK_STEPS {
-            if self.room_left(blocks) {
-                return BigRoom::Enough;
-            }
-            if !self.relieve(now) {
-                return BigRoom::Full;
-            }
-            if self.segments.work().is_enough() {
-                break;
-            }
-        }
-        self.segments.work().assert_bounded();
-        BigRoom::Going
-    }
-
-    /// Whether the shard's part of the bound is small for a big value that takes `bytes`.
-    pub(in crate::engine) fn is_narrow_for(&self, bytes: u64) -> bool {
-        bytes > self.limit_bytes / 2
-    }
-
-    /// Evicts until a big value that takes `bytes` fits.
-    pub(super) fn make_room_for_big(&mut self, bytes: u64, now: Time) -> Result<(), Full> {
-        if self.limit_bytes == u64::MAX {
-            return Ok(());
-        }
-        if bytes > self.limit_bytes {
-            return Err(Full);
-        }
-        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 1;
-        self.free_blocks(blocks, now).map(|_| ())
-    }
-
     /// One step towards more room: what is dead anyway first, then what the policy gives up.
     /// Whether anything could be done.
-    fn relieve(&mut self, now: Time) -> bool {
+    pub(super) fn relieve(&mut self, now: Time) -> bool {
         if let Some(block) = self.graveyard.pop() {
             self.arena.give(block);
             return true;
@@ -261,7 +208,7 @@ impl Store {
             return true;
         }
         let expiries = self.counters.expiries;
-        if self.evict_one(now) || self.counters.expiries > expiries {
+        if self.evict_one(now) || self.counters.expiries > expiries || self.roles_step(now) {
             return true;
         }
         self.evicting.debt -= CLEAN_DEBT;
@@ -441,10 +388,7 @@ impl Store {
         loop {
             let head = self.segments.head(region)?;
             let segment = self.segments.remember(head);
-            let hand = match region {
-                Region::Window => &mut self.evicting.window,
-                Region::Main => &mut self.evicting.main,
-            };
+            let hand = &mut self.evicting.queues[region as usize];
             if hand.segment != segment {
                 *hand = Hand { segment, at: 0 };
             }
@@ -465,6 +409,14 @@ impl Store {
             }
             let expired = raw.deadline.is_some_and(|d| d <= now);
             let found = self.locate(offset);
+            if self.roles.is_replica(found.group) {
+                // It came here when this node was primary of its group.
+                let moved = self.relocate(offset, &found.at, Region::Replica, None, now);
+                if !moved || self.segments.work().is_enough() {
+                    return None;
+                }
+                continue;
+            }
             if expired {
                 self.expire_item(found.group, &found.at);
                 if self.segments.work().is_enough() {
@@ -477,10 +429,7 @@ impl Store {
     }
 
     fn set_hand(&mut self, region: Region, at: u32) {
-        match region {
-            Region::Window => self.evicting.window.at = at,
-            Region::Main => self.evicting.main.at = at,
-        }
+        self.evicting.queues[region as usize].at = at;
     }
 
     /// The slot of a live item in a segment.

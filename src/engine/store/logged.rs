@@ -75,23 +75,20 @@ impl Store {
         }
     }
 
-    /// Empties one group, item by item: only a log that is replayed asks for it.
-    pub(in crate::engine) fn clear_group(&mut self, group: Group) {
-        let (local, mut words) = (self.local(group), Vec::new());
-        loop {
-            words.clear();
-            let mut next = Some(0);
-            while let Some(at) = next.filter(|_| words.is_empty()) {
-                let after = self.index.leaf_at(local, at, &mut words);
-                next = after.and_then(|n| u32::try_from(n).ok());
-            }
-            if words.is_empty() {
-                return;
-            }
-            for word in words.drain(..) {
-                let found = self.locate(word.offset());
-                self.drop_item(found.group, &found.at);
-            }
+    /// Empties one group by a command: the log says so.
+    pub(in crate::engine) fn flush_group(&mut self, group: Group) {
+        let local = self.local(group);
+        if self.index.count(local) == 0 {
+            return;
         }
+        if let Some(journal) = &mut self.journal {
+            journal.record(local, &Effect::Flush, Scope::Group);
+        }
+        self.clear_group(group);
+    }
+
+    /// Empties one group, item by item, and tells no log.
+    pub(in crate::engine) fn clear_group(&mut self, group: Group) {
+        while self.clear_step(self.local(group), usize::MAX) {}
     }
 }

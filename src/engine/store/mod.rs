@@ -4,11 +4,13 @@
 mod admission;
 mod arena;
 mod big;
+mod big_room;
 mod clean;
 mod evict;
 mod index;
 mod item;
 mod logged;
+mod roles;
 mod segments;
 mod sketch;
 mod stats;
@@ -19,11 +21,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use roles::Role;
 pub use stats::StoreStats;
 pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
-pub(super) use evict::BigRoom;
+pub(super) use big_room::BigRoom;
 
 use super::extents::{BigBuffer, Extents};
 use super::journal::Journal;
@@ -37,7 +40,8 @@ use clean::Cleaning;
 use cluster::slot::Group;
 use index::{Index, SlotRef, Word};
 use item::Draft;
-use segments::Segments;
+use roles::Roles;
+use segments::{Region, Segments};
 use stats::Counters;
 use std::sync::Arc;
 use view::prefetch;
@@ -64,6 +68,7 @@ pub struct Store {
     tracking: bool,
     admission: Option<Admission>,
     evicting: evict::Hands,
+    roles: Roles,
     cleaning: Cleaning,
     counters: Counters,
     /// Big values given up, to be dropped without the lock.
@@ -94,6 +99,7 @@ impl Store {
             tracking: false,
             admission: None,
             evicting: evict::Hands::default(),
+            roles: Roles::new(groups),
             cleaning: Cleaning::default(),
             counters: Counters::default(),
             garbage: Vec::new(),
@@ -221,7 +227,10 @@ impl Store {
         let at = self.find(key)?;
         let word = self.index.get(&at);
         if word.has_deadline() && self.segments.item(word.offset()).deadline <= Some(now) {
-            self.expire_item(self.local(key.group()), &at);
+            let local = self.local(key.group());
+            if self.is_due(local, self.segments.item(word.offset()).deadline, now) {
+                self.expire_item(local, &at);
+            }
             return None;
         }
         Some((at, word))
@@ -310,7 +319,7 @@ impl Store {
                 return Ok(());
             }
         }
-        if self.make_room(draft, found.is_none(), now)? {
+        if self.make_room(self.local(key.group()), draft, found.is_none(), now)? {
             found = self.find(key);
         }
         self.append(key, draft, found, now)
@@ -324,11 +333,10 @@ impl Store {
         found: Option<SlotRef>,
         now: Time,
     ) -> Result<(), Full> {
+        let local = self.local(key.group());
         let region = match found {
-            Some(at) => {
-                let offset = self.index.get(&at).offset();
-                self.segments.get(self.segments.segment_of(offset)).region
-            }
+            Some(at) => self.region_of(local, self.index.get(&at).offset()),
+            None if self.roles.is_replica(local) => Region::Replica,
             None => self.arrival_region(key.hash),
         };
         let offset = self.segments.append(region, draft, now).ok_or(Full)?;
@@ -381,7 +389,7 @@ impl Store {
             self.segments.kill(offset);
             return Err(Full);
         }
-        if let Some(admission) = &mut self.admission {
+        if let Some(admission) = self.admission.as_mut().filter(|_| !self.roles.is_replica(group)) {
             admission.accessed(key.hash, None);
         }
         Ok(())
@@ -452,11 +460,12 @@ impl Store {
         if self.segments.overwrite(self.index.get(&at).offset(), draft) {
             return Ok(true);
         }
-        self.make_room(draft, false, now)?;
+        let local = self.local(key.group());
+        self.make_room(local, draft, false, now)?;
         // Making room may have evicted the item itself: then it is gone, deadline and all.
         let Some(at) = self.find(key) else { return Ok(true) };
         let word = self.index.get(&at);
-        let region = self.segments.get(self.segments.segment_of(word.offset())).region;
+        let region = self.region_of(local, word.offset());
         let offset = self.segments.append(region, draft, now).ok_or(Full)?;
         self.index.set(&at, word.at(offset).with_deadline(draft.deadline.is_some()));
         self.segments.kill(word.offset());

@@ -2,7 +2,6 @@
 
 use super::Store;
 use super::admission::Admission;
-use super::segments::Region;
 use crate::engine::budget::{Use, Uses};
 use cluster::slot::Group;
 
@@ -49,7 +48,7 @@ pub(super) struct Counters {
 impl Store {
     /// Items in the store, dead but unreclaimed ones included.
     pub fn len(&self) -> u64 {
-        self.segments.sums(Region::Window).items + self.segments.sums(Region::Main).items
+        self.segments.live_items()
     }
 
     /// Whether there are none.

@@ -3,13 +3,15 @@
 
 use super::Store;
 use super::evict::Hand;
+use super::segments::Region;
 use crate::command::Time;
 use crate::limits::SECOND_CHANCES_MAX;
 
 impl Store {
     /// Of the items whose segment is the first to be wholly dead, the oldest.
     pub(super) fn evict_first_to_expire(&mut self, now: Time) -> bool {
-        let Some(segment) = self.segments.first_to_expire() else {
+        let Some(segment) = self.segments.first_to_expire().filter(|&id| self.may_evict_in(id))
+        else {
             return self.evict_volatile(false);
         };
         self.evict_in(segment, now)
@@ -31,6 +33,9 @@ impl Store {
                 continue;
             }
             let found = self.locate(offset);
+            if self.roles.is_replica(found.group) {
+                continue;
+            }
             if expired {
                 self.evicting.debt -= found.bytes as i64;
                 self.expire_item(found.group, &found.at);
@@ -59,6 +64,9 @@ impl Store {
                 continue;
             }
             let found = self.locate(offset);
+            if self.roles.is_replica(found.group) {
+                continue;
+            }
             let word = self.index.get(&found.at);
             if second_chance && word.references() > 0 {
                 self.index.set(&found.at, word.with_references(word.references() - 1));
@@ -67,6 +75,11 @@ impl Store {
             return self.evict(&found);
         }
         self.segments.with_deadline > 0
+    }
+
+    /// Whether the policy decides what goes in a segment.
+    fn may_evict_in(&self, id: u32) -> bool {
+        self.segments.get(id).region != Region::Replica
     }
 
     /// The segment under the volatile hand, or the next one that has deadlines.
@@ -83,7 +96,7 @@ impl Store {
 
     /// Moves the volatile hand to the next segment that has deadlines.
     fn volatile_segment_after(&mut self, id: u32) -> Option<u32> {
-        let with = |s: &u32| self.segments.has_deadlines(*s);
+        let with = |s: &u32| self.segments.has_deadlines(*s) && self.may_evict_in(*s);
         let mut ids = self.segments.ids().filter(with);
         let first = ids.next()?;
         let next = if first > id { first } else { ids.find(|&s| s > id).unwrap_or(first) };

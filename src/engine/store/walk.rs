@@ -1,6 +1,6 @@
 //! Looking at many items: the walk of a group in hash order, and a pick by chance.
 
-use super::{Item, Key, Store};
+use super::{Item, Key, Store, index};
 use crate::command::Time;
 use cluster::slot::{GROUPS, Group};
 
@@ -48,6 +48,46 @@ impl Store {
                 return Some(position);
             }
         }
+    }
+
+    /// Items of a group, dead but unreclaimed ones included.
+    pub(in crate::engine) fn count(&self, group: Group) -> u64 {
+        u64::from(self.index.count(self.local(group)))
+    }
+
+    /// A live item of a group chosen by `chance`, or `false` when there is none. `visit` gets its
+    /// name.
+    pub(in crate::engine) fn random_in(
+        &self,
+        group: Group,
+        chance: u64,
+        now: Time,
+        visit: impl FnOnce(&[u8]),
+    ) -> bool {
+        let (local, mut words) = (self.local(group), Vec::new());
+        let is_live = |word: &index::Word| {
+            self.view(word.offset()).deadline.is_none_or(|deadline| deadline > now)
+        };
+        for i in 0..RANDOM_TRIES {
+            let dice = Key::new(&chance.wrapping_add(i).to_le_bytes(), &self.seed).hash;
+            words.clear();
+            if i + 1 < RANDOM_TRIES {
+                self.index.some_bucket(local, dice.rotate_left(17), &mut words);
+            } else {
+                let mut position = Some(0);
+                while let Some(at) = position {
+                    let next = self.index.leaf_at(local, at, &mut words);
+                    position = next.and_then(|n| u32::try_from(n).ok());
+                }
+            }
+            words.retain(is_live);
+            if !words.is_empty() {
+                let word = words[(dice >> 40) as usize % words.len()];
+                visit(self.segments.item(word.offset()).key);
+                return true;
+            }
+        }
+        false
     }
 
     /// A live item chosen by `chance`, about evenly, or `false` when there is none. `visit` gets

@@ -1,11 +1,12 @@
 //! What recovery could not read, and what that means for groups: named with file and offset, never
 //! passed over. Words only; the judgement is in `outcome`.
 
+use crate::limits::RECOVERY_READ_BYTES;
 use cluster::record::frame::FrameError;
 use cluster::slot::Group;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Where the log was cut short while it was written.
@@ -149,16 +150,57 @@ pub fn cut_tail(cut: &Cut) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Takes away files that were never begun.
+/// Takes away files that were never begun: those that hold nothing but zeros are removed, others
+/// keep their bytes under another name.
 ///
 /// # Errors
-/// When one cannot be removed.
+/// When one cannot be read, removed or renamed.
 pub(super) fn remove_blank(paths: &[PathBuf]) -> io::Result<()> {
     for path in paths {
-        fs::remove_file(path)?;
+        if is_blank(path)? {
+            fs::remove_file(path)?;
+        } else {
+            fs::rename(path, aside(path))?;
+        }
         sync_folder(path)?;
     }
     Ok(())
+}
+
+/// Whether a file holds nothing but zeros.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut reader = BufReader::with_capacity(RECOVERY_READ_BYTES, File::open(path)?);
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        let read = bytes.len();
+        reader.consume(read);
+    }
+}
+
+/// A name beside `path` that nothing has yet, for a file that is of no use here.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    let name = |i: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".damaged");
+        if i > 0 {
+            name.push(format!(".{i}"));
+        }
+        PathBuf::from(name)
+    };
+    let mut i = 0;
+    while name(i).exists() {
+        i += 1;
+    }
+    name(i)
 }
 
 /// Syncs the folder that `path` is in.

@@ -1,36 +1,17 @@
-//! The first bytes of a log or snapshot file, and the names such files have. Knows no frame.
+//! What a scan keeps of the head of a segment or snapshot file; the head itself is
+//! `wal::segment`'s. Knows no frame.
 
-use cluster::record::Salt;
+use crate::wal::segment::{self, HeaderError, USED_BYTES};
+use crate::wal::snapshot;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use crate::wal::segment::{FileKind as Sort, Header as FileHeader};
+
 /// Where the first frame of a file begins.
-pub const HEADER_BYTES: u64 = 4096;
-/// The format written, and the only one read.
-pub const VERSION: u32 = 1;
-const USED_BYTES: usize = 36;
-
-/// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// A piece of the log.
-    Segment,
-    /// Groups as they were.
-    Snapshot,
-}
-
-/// What stands at the beginning of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileHeader {
-    /// To which frames the file belongs.
-    pub salt: Salt,
-    /// Its number, which is also its name.
-    pub number: u64,
-    /// When it was begun, in Unix milliseconds.
-    pub created_ms: u64,
-}
+pub const HEADER_BYTES: u64 = segment::HEADER_BYTES as u64;
 
 /// Why a file has no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,45 +24,11 @@ pub enum NoHeader {
     Damaged,
 }
 
-impl Sort {
-    fn magic(self) -> &'static [u8; 8] {
-        match self {
-            Sort::Segment => b"CRABWAL1",
-            Sort::Snapshot => b"CRABSNP1",
-        }
-    }
-
-    /// What its file names end with.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Sort::Segment => "wal",
-            Sort::Snapshot => "snap",
-        }
-    }
-
-    /// The name of the file with this number.
-    pub fn name(self, number: u64) -> String {
-        format!("{number:020}.{}", self.ending())
-    }
-
-    /// The number of the file with this name.
-    pub fn number(self, name: &str) -> Option<u64> {
-        let digits = name.strip_suffix(self.ending())?.strip_suffix('.')?;
-        let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| digits.parse().ok()).flatten()
-    }
-}
-
 impl FileHeader {
     /// Its bytes, up to the first frame.
     pub fn bytes(&self, sort: Sort) -> Vec<u8> {
-        let mut out = sort.magic().to_vec();
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&self.salt.number().to_le_bytes());
-        out.extend_from_slice(&self.number.to_le_bytes());
-        out.extend_from_slice(&self.created_ms.to_le_bytes());
-        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
-        out.resize(HEADER_BYTES as usize, 0);
+        let mut out = vec![0; segment::HEADER_BYTES];
+        self.encode_as(sort, &mut out);
         out
     }
 
@@ -110,17 +57,10 @@ impl FileHeader {
 }
 
 fn parse(bytes: &[u8; USED_BYTES], sort: Sort) -> Result<FileHeader, NoHeader> {
-    let (fields, crc) = bytes.split_at(USED_BYTES - 4);
-    if crc32fast::hash(fields).to_le_bytes() != crc || fields[..8] != *sort.magic() {
-        return Err(NoHeader::Damaged);
-    }
-    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| fields[at + i]));
-    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-    if word(8) != VERSION {
-        return Err(NoHeader::Version(word(8)));
-    }
-    let salt = Salt::new(word(12)).ok_or(NoHeader::Damaged)?;
-    Ok(FileHeader { salt, number: long(16), created_ms: long(24) })
+    FileHeader::decode_used(sort, bytes).map_err(|error| match error {
+        HeaderError::Version(version) => NoHeader::Version(version),
+        HeaderError::Short | HeaderError::Magic | HeaderError::Checksum => NoHeader::Damaged,
+    })
 }
 
 /// The files of `sort` in `dir`, by number. A folder that is not there holds none.
@@ -145,5 +85,5 @@ pub fn list(dir: &Path, sort: Sort) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// Where the snapshots are that belong to the log in `dir`: beside it.
 pub fn snapshots_beside(dir: &Path) -> PathBuf {
-    dir.parent().unwrap_or(dir).join("snapshots")
+    dir.parent().unwrap_or(dir).join(snapshot::FOLDER)
 }

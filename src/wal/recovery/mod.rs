@@ -35,6 +35,18 @@ pub trait Target: Sync {
     /// When it does not understand them; the group gets no more.
     fn apply(&self, group: Group, payload: &[u8], time: GroupTime) -> Result<(), BadPayload>;
 
+    /// Several, in order.
+    ///
+    /// # Errors
+    /// The place of the first that it does not understand; those before it are applied, those
+    /// behind it are not.
+    fn apply_all(&self, payloads: &[Payload<'_>]) -> Result<(), usize> {
+        for (i, payload) in payloads.iter().enumerate() {
+            self.apply(payload.group, payload.bytes, payload.time).map_err(|BadPayload| i)?;
+        }
+        Ok(())
+    }
+
     /// What was given of the group so far does not count: a snapshot begins it again.
     fn forget(&self, group: Group);
 
@@ -45,6 +57,17 @@ pub trait Target: Sync {
     fn flush(&self, thread: usize) {
         let _ = thread;
     }
+}
+
+/// The effects of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// Of which group.
+    pub group: Group,
+    /// The effects.
+    pub bytes: &'a [u8],
+    /// When it was written.
+    pub time: GroupTime,
 }
 
 /// A target does not understand a payload.

@@ -142,15 +142,6 @@ impl<P: Copy> Order<P> {
         None
     }
 
-    /// What waits of `group` above `seq` does not count.
-    pub fn truncate(&mut self, group: Group, seq: Seq) {
-        for (_, records) in self.waiting.values_mut() {
-            let above = |o: &&mut Offered| o.header.group == group && o.header.seq > seq;
-            records.iter_mut().filter(above).for_each(|offered| offered.dead = true);
-        }
-        self.wake(group, Seq(u64::MAX));
-    }
-
     /// Something unreadable stands here: whatever group it was of.
     pub fn damage(&mut self) {
         self.damages += 1;

@@ -5,10 +5,10 @@ use super::order::{Broken, Offered, Order, Standing, Verdict};
 use super::plan::Plan;
 use super::stream::FrameStream;
 use super::survey::{FileSurvey, Piece};
-use super::{RecoveryError, Target};
+use super::{Payload, RecoveryError, Target};
 use crate::limits::{RECOVERY_PROGRESS_BYTES, RECOVERY_WAITING_FRAMES_MAX};
 use cluster::record::frame::Frame;
-use cluster::record::{Kind, Record};
+use cluster::record::{Header, Kind, Record, Seq};
 use cluster::slot::{GROUPS, Group};
 use std::fs::File;
 
@@ -175,31 +175,49 @@ impl Replay<'_> {
 
     /// Applies the records of the frame that are marked and of our groups.
     fn apply(&mut self, place: Place, frame: Frame<'_>) {
-        let Place { file, offset, .. } = place;
-        for (record, mark) in frame.records().zip(&self.marks) {
-            let Record { header, payload } = record;
-            if !self.share.holds(header.group) || header.kind == Kind::Synced {
+        let (mut headers, mut payloads) = (Vec::new(), Vec::new());
+        for (Record { header, payload }, mark) in frame.records().zip(&self.marks) {
+            let group = header.group;
+            if !self.share.holds(group) || header.kind == Kind::Synced {
                 continue;
             }
-            let bad = &mut self.bad[usize::from(header.group.number())];
-            if !mark || bad.is_some() {
+            if !mark || self.bad[usize::from(group.number())].is_some() {
                 self.skipped += 1;
                 continue;
             }
             self.applied += 1;
-            if header.kind == Kind::Effects
-                && self.target.apply(header.group, payload, header.time).is_err()
-            {
-                let after = self.order.standing(header.group);
-                let standing = Standing {
-                    epoch: header.epoch,
-                    seq: cluster::record::Seq(header.seq.0 - 1),
-                    time: after.time.min(header.time),
-                };
-                self.applied -= 1;
-                *bad = Some(Bad { standing, in_snapshot: false, file, offset });
+            if header.kind == Kind::Effects {
+                headers.push(header);
+                payloads.push(Payload { group, bytes: payload, time: header.time });
             }
         }
+        while let Err(at) = self.target.apply_all(&payloads) {
+            self.refuse(place, &headers[at]);
+            let group = headers[at].group;
+            headers.drain(..=at);
+            payloads.drain(..=at);
+            let left = headers.len();
+            headers.retain(|header| header.group != group);
+            payloads.retain(|payload| payload.group != group);
+            let taken_back = (left - headers.len()) as u64;
+            self.applied -= taken_back;
+            self.skipped += taken_back;
+        }
+    }
+
+    /// The target does not understand this record: its group ends before it.
+    #[cold]
+    fn refuse(&mut self, place: Place, header: &Header) {
+        let Place { file, offset, .. } = place;
+        let after = self.order.standing(header.group);
+        let standing = Standing {
+            epoch: header.epoch,
+            seq: Seq(header.seq.0 - 1),
+            time: after.time.min(header.time),
+        };
+        self.applied -= 1;
+        let bad = Bad { standing, in_snapshot: false, file, offset };
+        self.bad[usize::from(header.group.number())] = Some(bad);
     }
 
     /// Tells the target how far its groups have come.

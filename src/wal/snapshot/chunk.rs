@@ -6,7 +6,7 @@ use crate::engine::WalkChunk;
 
 /// The payloads, each in parts, in which `chunk` is written: of at most `bytes_max` bytes, but for
 /// one that is a single effect. None when it is empty.
-pub(super) fn split(chunk: &WalkChunk, bytes_max: usize) -> Vec<Vec<&[u8]>> {
+pub fn split(chunk: &WalkChunk, bytes_max: usize) -> Vec<Vec<&[u8]>> {
     let mut payloads = Vec::new();
     if chunk.is_empty() {
         return payloads;

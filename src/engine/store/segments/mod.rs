@@ -15,7 +15,7 @@ use super::index::OFFSET_MAX;
 use super::item::{self, Draft, Raw};
 use crate::command::Time;
 use class::{CLASSES, Class, class_from_ms, class_ms, class_of};
-use regions::{List, NONE, Sums};
+use regions::{List, NONE, REGIONS, Sums};
 use segment::{BINS, Segment};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -29,11 +29,11 @@ pub(super) struct Segments {
     shift: u32,
     list: Vec<Segment>,
     free: Vec<u32>,
-    lists: [List; 2],
-    open: [[u32; CLASSES]; 2],
+    lists: [List; REGIONS],
+    open: [[u32; CLASSES]; REGIONS],
     open_count: usize,
     open_max: usize,
-    sums: [Sums; 2],
+    sums: [Sums; REGIONS],
     len_sum: u64,
     blocks: usize,
     serial: u64,
@@ -53,11 +53,11 @@ impl Segments {
             shift,
             list: Vec::new(),
             free: Vec::new(),
-            lists: [List { head: NONE, tail: NONE }; 2],
-            open: [[NONE; CLASSES]; 2],
+            lists: [List { head: NONE, tail: NONE }; REGIONS],
+            open: [[NONE; CLASSES]; REGIONS],
             open_count: 0,
             open_max: usize::MAX,
-            sums: [Sums::default(); 2],
+            sums: [Sums::default(); REGIONS],
             len_sum: 0,
             blocks: 0,
             serial: 0,
@@ -434,6 +434,15 @@ impl Segments {
             let mut open = self.open.iter().flat_map(|r| &r[1..]).copied().filter(|&s| s != NONE);
             open.find(|&s| self.get(s).live_items > 0 && self.get(s).deadline_max <= now)
         })
+    }
+
+    /// Takes a segment to be wholly dead no earlier than `until`.
+    pub(super) fn postpone(&mut self, id: u32, until: Time) {
+        let segment = &mut self.list[id as usize];
+        let old = std::mem::replace(&mut segment.deadline_max, until);
+        if !segment.open && self.deadlines.remove(&(old, id)) {
+            self.deadlines.insert((until, id));
+        }
     }
 
     /// The segment whose last deadline comes first.

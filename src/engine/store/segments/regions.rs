@@ -7,14 +7,20 @@ use super::segment::Segment;
 /// No segment.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The two regions of the eviction policy; other policies use `Main` only.
+/// The two regions of the eviction policy, of which other policies use `Main` only, and the one
+/// that eviction leaves alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::store) enum Region {
     /// Where new items arrive.
     Window = 0,
     /// Where they stay when they have proved themselves.
     Main = 1,
+    /// Items of groups that this node keeps a copy of: their primary decides which of them go.
+    Replica = 2,
 }
+
+/// How many regions there are.
+pub(super) const REGIONS: usize = 3;
 
 /// The first and the last segment of a region.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +46,12 @@ impl Segments {
 
     /// Bytes of live items.
     pub(in crate::engine::store) fn live_bytes(&self) -> u64 {
-        self.sums[0].bytes + self.sums[1].bytes
+        self.sums.iter().map(|sums| sums.bytes).sum()
+    }
+
+    /// Live items.
+    pub(in crate::engine::store) fn live_items(&self) -> u64 {
+        self.sums.iter().map(|sums| sums.items).sum()
     }
 
     /// Links a segment behind `previous` (`NONE`: at the head).

@@ -1,0 +1,257 @@
+//! One run of the control plane: what its tasks share, and what it answers to others. Knows who
+//! asks what; what follows is decided in the files of the tasks.
+
+use super::log::Log;
+use super::machine::{Applied, Watcher};
+use super::message::{AskPositions, Iam, Join, Kind, Positions, Proposal, Standing, Who};
+use super::publish::Shared;
+use super::transport::{Boxed, Handler, Transport};
+use super::types::{Metrics, Raft, node};
+use super::{ControlOptions, codec, network};
+use crate::limits::CONTROL_CALLS_MAX;
+use bytes::Bytes;
+use cluster::control::ControlState;
+use cluster::liveness::Liveness;
+use cluster::node::{NodeId, Registration};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the tasks of a control plane share. They run on one thread; the locks are never held over
+/// an await, and are there because openraft wants everything sendable.
+pub(super) struct Core {
+    pub(super) options: Arc<ControlOptions>,
+    pub(super) registration: Registration,
+    /// Which store this is: see [`super::types::Seat`].
+    pub(super) store: u64,
+    pub(super) log: Log,
+    pub(super) shared: Arc<Shared>,
+    pub(super) liveness: Mutex<Option<Liveness>>,
+    /// What other nodes said of themselves when they were asked last.
+    pub(super) seen: Mutex<BTreeMap<NodeId, Iam>>,
+    /// Seeds that an operator says are not to be waited for.
+    pub(super) without: Mutex<BTreeSet<String>>,
+    /// Held while a seat is given or the membership changed: one change at a time.
+    pub(super) seating: tokio::sync::Mutex<()>,
+    book: Mutex<Book>,
+    running: RwLock<Option<Running>>,
+    calls: AtomicUsize,
+}
+
+struct Running {
+    transport: Arc<dyn Transport>,
+    raft: Raft,
+}
+
+/// Where nodes are: what was heard last counts, whether it was registered or seen.
+#[derive(Default)]
+struct Book {
+    addresses: BTreeMap<NodeId, String>,
+    registered: BTreeMap<NodeId, String>,
+}
+
+impl Core {
+    pub(super) fn new(
+        options: Arc<ControlOptions>,
+        registration: Registration,
+        store: u64,
+        log: Log,
+        shared: Arc<Shared>,
+    ) -> Core {
+        Core {
+            options,
+            registration,
+            store,
+            log,
+            shared,
+            liveness: Mutex::default(),
+            seen: Mutex::default(),
+            without: Mutex::default(),
+            seating: tokio::sync::Mutex::default(),
+            book: Mutex::default(),
+            running: RwLock::default(),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on calls are answered.
+    pub(super) fn run(&self, transport: Arc<dyn Transport>, raft: Raft) {
+        *self.running.write() = Some(Running { transport, raft });
+        self.tell_peers();
+    }
+
+    /// From now on they are not; breaks the circle of those who know each other.
+    pub(super) fn stop(&self) {
+        *self.running.write() = None;
+    }
+
+    pub(super) fn me(&self) -> NodeId {
+        self.registration.node
+    }
+
+    /// `None` before [`Core::run`] and after [`Core::stop`].
+    pub(super) fn raft(&self) -> Option<Raft> {
+        self.running.read().as_ref().map(|running| running.raft.clone())
+    }
+
+    /// `None` before [`Core::run`] and after [`Core::stop`].
+    pub(super) fn transport(&self) -> Option<Arc<dyn Transport>> {
+        self.running.read().as_ref().map(|running| running.transport.clone())
+    }
+
+    pub(super) fn metrics(&self) -> Option<Metrics> {
+        self.raft().map(|raft| raft.metrics().borrow().clone())
+    }
+
+    pub(super) fn state(&self) -> Arc<ControlState> {
+        self.shared.get().state.clone()
+    }
+
+    /// Whether this start of this node is the one that the cluster knows.
+    pub(super) fn is_registered(&self, state: &ControlState) -> bool {
+        let known = state.nodes.get(&self.me());
+        let same = known.is_some_and(|known| known.start == self.registration.start);
+        same && state.member(self.me()).is_some()
+    }
+
+    /// A node was seen at an address.
+    pub(super) fn learn(&self, node: NodeId, address: &str) {
+        if node == self.me() || address.is_empty() {
+            return;
+        }
+        let before = self.book.lock().addresses.insert(node, address.to_owned());
+        if before.as_deref() != Some(address) {
+            self.tell_peers();
+        }
+    }
+
+    /// A node was said to be at an address: better than nothing.
+    pub(super) fn suppose(&self, node: NodeId, address: &str) {
+        if !self.book.lock().addresses.contains_key(&node) {
+            self.learn(node, address);
+        }
+    }
+
+    /// Everybody's address, this node's own excluded.
+    pub(super) fn addresses(&self) -> Vec<(NodeId, String)> {
+        let book = self.book.lock();
+        book.addresses.iter().map(|(node, address)| (*node, address.clone())).collect()
+    }
+
+    fn tell_peers(&self) {
+        if let Some(transport) = self.transport() {
+            transport.set_peers(self.addresses());
+        }
+    }
+
+    /// Addresses that were registered anew count from then on.
+    fn register_addresses(&self, state: &ControlState) {
+        for (&node, known) in &state.nodes {
+            let address = &known.addresses.control;
+            let before = self.book.lock().registered.insert(node, address.clone());
+            if before.as_ref() != Some(address) {
+                self.learn(node, address);
+            }
+        }
+    }
+
+    pub(super) fn iam(&self) -> Iam {
+        let published = self.shared.get();
+        let standing = if self.log.is_blank() {
+            Standing::Blank { seeds: self.options.seeds.clone() }
+        } else {
+            let known = published.state.nodes.iter().filter(|(_, node)| node.is_member());
+            let nodes = known.map(|(id, node)| (*id, node.addresses.control.clone())).collect();
+            Standing::Member { cluster: published.state.cluster, leader: published.leader, nodes }
+        };
+        Iam { registration: self.registration.clone(), store: self.store, standing }
+    }
+
+    async fn answer(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Bytes {
+        let Some(raft) = self.raft() else { return Bytes::new() };
+        match Kind::of(kind) {
+            Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
+            Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
+                Ok(proposal) => encoded(&self.write(proposal.command).await),
+                Err(_) => Bytes::new(),
+            },
+            Some(Kind::Who) => match codec::decode::<Who>(&body) {
+                Ok(who) => {
+                    self.learn(from, &who.address);
+                    encoded(&self.iam())
+                }
+                Err(_) => Bytes::new(),
+            },
+            Some(Kind::Join) => match codec::decode::<Join>(&body) {
+                Ok(join) if join.registration.node == from => encoded(&self.seat(join).await),
+                Ok(_) | Err(_) => Bytes::new(),
+            },
+            Some(Kind::Positions) => match codec::decode::<AskPositions>(&body) {
+                Ok(ask) => encoded(&self.positions(&ask)),
+                Err(_) => Bytes::new(),
+            },
+            None => Bytes::new(),
+        }
+    }
+
+    /// How far complete copies have come here.
+    pub(super) fn positions(&self, ask: &AskPositions) -> Positions {
+        let copies = (self.options.positions)(&ask.groups);
+        let copies = copies.into_iter().map(|(group, at)| (group, at.epoch, at.seq)).collect();
+        Positions { start: self.registration.start, copies }
+    }
+}
+
+fn encoded<T: serde::Serialize>(answer: &T) -> Bytes {
+    codec::encode(answer).unwrap_or_default().into()
+}
+
+impl Handler for Core {
+    fn on_call(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Boxed<'static, Bytes> {
+        Box::pin(async move {
+            let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+            let answer = if calls < CONTROL_CALLS_MAX {
+                self.clone().answer(from, kind, body).await
+            } else {
+                Bytes::new()
+            };
+            self.calls.fetch_sub(1, Ordering::Relaxed);
+            answer
+        })
+    }
+
+    fn on_datagram(&self, from: NodeId, body: Bytes) {
+        self.hear(from, &body);
+    }
+}
+
+/// Hears of every new state.
+pub(super) struct Applier(pub(super) std::sync::Weak<Core>);
+
+impl Watcher for Applier {
+    fn applied(&self, applied: &Applied) {
+        let Some(core) = self.0.upgrade() else { return };
+        let index = applied.last.map_or(0, |last| last.index);
+        let state = applied.state.clone();
+        core.register_addresses(&state);
+        core.follow_lives(index, applied);
+        let registered = core.is_registered(&state);
+        let me = state.member(core.me()).filter(|_| registered);
+        let voters = applied.voters();
+        core.shared.update(|published| {
+            if published.state.version != state.version {
+                published.topology = Arc::new(state.topology());
+            }
+            published.state = state;
+            published.applied_index = index;
+            published.me = me;
+            published.voters = voters;
+        });
+    }
+}
+
+/// Who leads, by what openraft says.
+pub(super) fn leader(metrics: &Metrics) -> Option<NodeId> {
+    metrics.current_leader.and_then(node)
+}

@@ -1,0 +1,64 @@
+//! Room for big values, in steps between which others have their turn. Which items go for them is
+//! the policy's business.
+
+use super::evict::SHRINK_STEPS;
+use super::{Full, Store};
+use crate::command::Time;
+
+/// Whether a big value has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum BigRoom {
+    /// It has.
+    Enough,
+    /// Not yet: go on.
+    Going,
+    /// The shard's part of the bound is too small for it.
+    LimitTooSmall,
+    /// There is none, and nothing may be evicted.
+    Full,
+}
+
+impl Store {
+    /// Some steps towards room for a big value that takes `bytes`.
+    pub(in crate::engine) fn big_room_step(&mut self, bytes: u64, now: Time) -> BigRoom {
+        if self.limit_bytes == u64::MAX {
+            return BigRoom::Enough;
+        }
+        let bytes = self.bigs.bytes_of(bytes as usize);
+        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
+        if self.is_narrow_for(bytes) {
+            return BigRoom::LimitTooSmall;
+        }
+        self.segments.begin_step();
+        for _ in 0..SHRINK_STEPS {
+            if self.room_left(blocks) {
+                return BigRoom::Enough;
+            }
+            if !self.relieve(now) {
+                return BigRoom::Full;
+            }
+            if self.segments.work().is_enough() {
+                break;
+            }
+        }
+        self.segments.work().assert_bounded();
+        BigRoom::Going
+    }
+
+    /// Whether the shard's part of the bound is small for a big value that takes `bytes`.
+    pub(in crate::engine) fn is_narrow_for(&self, bytes: u64) -> bool {
+        bytes > self.limit_bytes / 2
+    }
+
+    /// Evicts until a big value that takes `bytes` fits.
+    pub(super) fn make_room_for_big(&mut self, bytes: u64, now: Time) -> Result<(), Full> {
+        if self.limit_bytes == u64::MAX {
+            return Ok(());
+        }
+        if bytes > self.limit_bytes {
+            return Err(Full);
+        }
+        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 1;
+        self.free_blocks(blocks, now).map(|_| ())
+    }
+}

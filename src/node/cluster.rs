@@ -1,0 +1,333 @@
+//! A node's part in a cluster, put together: the control plane, replication, and a thread that
+//! hands what one of them says to the others and to the workers. Holds no logic of its own.
+
+use super::NodeError;
+use super::admin::Admin;
+use super::forward;
+use crate::clock;
+use crate::config::Config;
+use crate::control::{Control, ControlOptions, Published, quic};
+use crate::limits;
+use crate::peer::{self, Plane};
+use crate::replication::forward::FORWARD_CALL;
+use crate::replication::{Calls, Options, Replicator, World};
+use crate::security::Identity;
+use crate::wal::snapshotter::{Purpose, Snapshotter};
+use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
+use cluster::control::{ControlCommand, GroupChange, Position, Settings};
+use cluster::node::{Addresses, ClientAddress, ClusterId, NodeId, Protocols};
+use cluster::slot::Group;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// The protocol versions that this program speaks with other nodes.
+const PROTOCOLS: Protocols = Protocols { min: 1, max: 1 };
+/// What the hash seed of the cluster is drawn from.
+const HASH_SEED: &str = "crabcache hash seed";
+
+/// A running part of a cluster.
+pub(super) struct Cluster {
+    control: Arc<Control>,
+    replicator: Arc<Replicator>,
+    stop: watch::Sender<bool>,
+    glue: JoinHandle<()>,
+}
+
+/// Who this node is, and what follows from that before it runs.
+pub(super) struct Membership {
+    identity: Arc<Identity>,
+    hash_seed: u64,
+}
+
+impl Membership {
+    /// Reads the node's certificate; `None` of a node alone.
+    pub(super) fn load(config: &Config) -> Result<Option<Membership>, NodeError> {
+        let files = &config.cluster;
+        if !files.enabled {
+            return Ok(None);
+        }
+        let identity = Identity::load(&files.ca, &files.cert, &files.key)
+            .map_err(|error| NodeError::Cluster(error.to_string()))?;
+        let secret = identity.shared_secret(HASH_SEED);
+        let hash_seed = u64::from_le_bytes(std::array::from_fn(|i| secret[i]));
+        Ok(Some(Membership { identity: Arc::new(identity), hash_seed }))
+    }
+
+    /// The seed of the hash of keys, the same on all nodes.
+    pub(super) fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    fn node(&self) -> NodeId {
+        self.identity.name().node
+    }
+}
+
+impl Cluster {
+    /// Starts it: from now on the engine serves what the cluster says, and nothing before. The
+    /// data was read back from the disk, if it is kept there.
+    pub(super) fn start(
+        config: &Config,
+        membership: Membership,
+        shared: &Arc<Shared>,
+        listening: &[SocketAddr],
+        snapshots: Option<&Arc<Snapshotter>>,
+        ready: &Arc<AtomicBool>,
+    ) -> Result<Cluster, NodeError> {
+        let me = membership.node();
+        let restored = restored(shared);
+        let lease = Lease::expired();
+        let (worlds, world) = watch::channel(None);
+        let (propose, proposals) = mpsc::channel(limits::CLUSTER_PROPOSALS_MAX);
+        let control = start_control(config, &membership, shared, listening, !restored.is_empty())?;
+        let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
+        let (asked, stirred) = (snapshots.cloned(), shared.clone());
+        let here = forward::here(shared);
+        let (answering, forwarding) = (here.clone(), shared.clone());
+        let calls: Calls = Arc::new(move |_, kind, body| match kind {
+            FORWARD_CALL => answering.answer(body),
+            // Of a later version.
+            _ => Box::pin(async { None }),
+        });
+        let mut endpoint = peer::Options::new(
+            SocketAddr::new(config.cluster.bind, config.cluster.data_port),
+            Plane::Data,
+        );
+        endpoint.gso = config.cluster.gso;
+        let replicator = Replicator::start(Options {
+            endpoint,
+            identity: membership.identity,
+            engine: shared.engine.clone(),
+            log: shared.log.clone(),
+            restored,
+            worlds: world,
+            propose: Box::new(move |changes| {
+                // Full: what is not proposed now is proposed again.
+                let _ = propose.try_send(changes);
+            }),
+            on_roles: Box::new(move || stirred.views.stir()),
+            on_copied: Box::new(move || {
+                // One that is being written will be followed by another.
+                let _ = asked.as_ref().map(|snapshots| snapshots.begin(Purpose::Rewrite));
+            }),
+            calls,
+            on_endpoint: Box::new(move |endpoint| forward::start(&forwarding, here, endpoint)),
+            backlog_bytes: backlog_bytes(config),
+        })
+        .map_err(NodeError::System)?;
+        if shared.log.is_none() {
+            shared.engine.start_log();
+        }
+        let (stop, stopped) = watch::channel(false);
+        let glue = Glue {
+            me,
+            control: control.clone(),
+            shared: shared.clone(),
+            lease,
+            announce_replicas: config.clients.announce_replicas,
+            worlds,
+            ready: ready.clone(),
+        };
+        glue.tell(&control.published());
+        glue.publish(&control.published());
+        let glue = thread::Builder::new()
+            .name("cluster".into())
+            .spawn(move || glue.run(proposals, stopped))
+            .map_err(NodeError::System)?;
+        Ok(Cluster { control, replicator: Arc::new(replicator), stop, glue })
+    }
+
+    /// Ends it.
+    pub(super) fn stop(self) {
+        let _ = self.stop.send(true);
+        if self.glue.join().is_err() {
+            tracing::error!("the cluster thread panicked");
+        }
+        self.replicator.shutdown();
+        self.control.shutdown();
+    }
+}
+
+/// What the disk brought back: whole copies, until the cluster says otherwise.
+fn restored(shared: &Shared) -> Vec<(Group, Position)> {
+    let position = |group| {
+        let (epoch, seq, _) = shared.engine.log_position(group);
+        (seq.0 > 0).then_some((group, Position { epoch, seq }))
+    };
+    Group::all().filter_map(position).collect()
+}
+
+fn backlog_bytes(config: &Config) -> u64 {
+    let part = config.memory.max_bytes().unwrap_or(0) / limits::BACKLOG_PART;
+    part.max(limits::BACKLOG_BYTES_MIN)
+}
+
+fn start_control(
+    config: &Config,
+    membership: &Membership,
+    shared: &Arc<Shared>,
+    listening: &[SocketAddr],
+    restored: bool,
+) -> Result<Arc<Control>, NodeError> {
+    let cluster = &config.cluster;
+    let at = |port: u16| SocketAddr::new(cluster.bind, port);
+    let named = |port: u16| format!("{}:{port}", cluster.host());
+    let listeners = config.listeners(true);
+    let client = |(listener, at): (&crate::config::Listener, &SocketAddr)| {
+        let (host, port) = listener.reached_at(at.port());
+        ClientAddress { listener: listener.name.clone(), host, port, forward: listener.forward }
+    };
+    let addresses = Addresses {
+        control: named(cluster.port),
+        data: named(cluster.data_port),
+        clients: listeners.iter().zip(listening).map(client).collect(),
+    };
+    let settings = Settings {
+        factor: cluster.replication_factor,
+        hash_seed: membership.hash_seed,
+        ..Settings::default()
+    };
+    let mut endpoint = peer::Options::new(at(cluster.port), Plane::Control);
+    endpoint.gso = cluster.gso;
+    let folder = &config.data.dir;
+    let engine = shared.engine.clone();
+    Control::start(ControlOptions {
+        node: membership.node(),
+        folder: (!folder.as_os_str().is_empty()).then(|| folder.join("control")),
+        seeds: cluster.seeds.clone(),
+        addresses,
+        zone: cluster.zone.clone(),
+        protocol: PROTOCOLS,
+        fingerprint: Some(membership.identity.fingerprint()),
+        restored,
+        cluster: Some(ClusterId(membership.identity.cluster().0)),
+        settings,
+        token: None,
+        bind: quic::bind(endpoint, membership.identity.clone()),
+        positions: Box::new(move |groups| {
+            let position = |group: &Group| {
+                let (epoch, seq, _) = engine.log_position(*group);
+                engine.is_whole(*group).then_some((*group, Position { epoch, seq }))
+            };
+            groups.iter().filter_map(position).collect()
+        }),
+    })
+    .map_err(|error| NodeError::Cluster(error.to_string()))
+}
+
+/// What the thread works with.
+struct Glue {
+    me: NodeId,
+    control: Arc<Control>,
+    shared: Arc<Shared>,
+    lease: Lease,
+    announce_replicas: bool,
+    worlds: watch::Sender<Option<World>>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Glue {
+    fn run(self, proposals: mpsc::Receiver<Vec<GroupChange>>, stopped: watch::Receiver<bool>) {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.serve(proposals, stopped)),
+            Err(error) => tracing::error!(%error, "the cluster thread has no runtime"),
+        }
+        self.lease.set(0);
+    }
+
+    async fn serve(
+        &self,
+        mut proposals: mpsc::Receiver<Vec<GroupChange>>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut changes = self.control.changes();
+        let mut ticks = tokio::time::interval(Duration::from_millis(limits::LEASE_LOOK_MS));
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return,
+                _ = ticks.tick() => self.look_at_lease(),
+                Ok(()) = changes.changed() => {
+                    changes.borrow_and_update();
+                    let published = self.control.published();
+                    self.tell(&published);
+                    self.let_settle(&published).await;
+                    self.publish(&self.control.published());
+                }
+                Some(changes) = proposals.recv() => {
+                    tokio::spawn(propose(self.control.clone(), changes));
+                }
+            }
+        }
+    }
+
+    /// Tells the workers and replication of the cluster as it is now. The node is ready once it is
+    /// of a cluster whose slots are all served by somebody.
+    fn publish(&self, published: &Published) {
+        let served = Group::all().all(|group| published.topology.owner(group).is_some());
+        self.ready.store(published.me.is_some() && served, Ordering::Release);
+        let entrances: Arc<[Entrance]> = self.shared.entrances.clone();
+        let up = published.state.nodes.keys().copied().chain([self.me]).collect();
+        self.shared.views.publish(Some(Arc::new(ClusterView::new(ViewParts {
+            me: self.me,
+            state: published.state.clone(),
+            topology: published.topology.clone(),
+            up,
+            lease: self.lease.clone(),
+            entrances,
+            announce_replicas: self.announce_replicas,
+        }))));
+    }
+
+    /// Tells replication.
+    fn tell(&self, published: &Published) {
+        if let Some(me) = published.me {
+            let world = World { me, state: published.state.clone() };
+            self.worlds.send_replace(Some(world));
+        }
+    }
+
+    /// Waits, for a bounded time, until the nodes that have become primary of groups of ours say
+    /// so with the first record of their epochs. Clients wait at the fence meanwhile: sent on at
+    /// once, they would be sent back by a node that has not heard yet that a group is its own.
+    async fn let_settle(&self, published: &Published) {
+        let Some(view) = self.shared.views.get() else { return };
+        let given = |group: &Group| {
+            let owner = published.topology.owner(*group);
+            view.topology().owner(*group) == Some(self.me)
+                && owner.is_some_and(|node| node != self.me)
+        };
+        let mut waiting: Vec<Group> = Group::all().filter(given).collect();
+        for _ in 0..limits::HANDOVER_LOOKS_MAX {
+            let engine = &self.shared.engine;
+            waiting.retain(|group| {
+                engine.log_position(*group).0 < published.topology.holders(*group).epoch
+            });
+            if waiting.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(limits::HANDOVER_LOOK_MS)).await;
+        }
+    }
+
+    /// The lease is measured by a clock that counts while the machine sleeps; workers read the
+    /// one that they read anyway.
+    fn look_at_lease(&self) {
+        // The only voter has a lease without end.
+        let left_ms = self.control.lease_until().saturating_sub(clock::boot_millis());
+        let left_nanos = left_ms.saturating_mul(1_000_000);
+        let until =
+            if left_ms == 0 { 0 } else { clock::monotonic_nanos().saturating_add(left_nanos) };
+        self.lease.set(until);
+    }
+}
+
+async fn propose(control: Arc<Control>, changes: Vec<GroupChange>) {
+    if let Err(error) = control.propose(ControlCommand::Change(changes)).await {
+        tracing::debug!(%error, "a change was not decided");
+    }
+}

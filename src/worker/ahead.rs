@@ -1,0 +1,86 @@
+//! What memory a connection's first command will need, asked for as soon as its bytes are there: it
+//! is on its way while another connection has its turn. Guesses; a wrong guess costs a cache line.
+
+use crate::engine::{Engine, Key};
+use std::ops::Range;
+
+/// A key that a buffer's first command is likely to be about.
+#[derive(Clone, Debug)]
+pub(super) struct Guess {
+    at: Range<usize>,
+    hash: u64,
+    slot: cluster::slot::Slot,
+}
+
+/// Looks at what was read and asks for the line of the index.
+#[inline]
+pub(super) fn first(engine: &Engine, buffer: &[u8]) -> Option<Guess> {
+    let at = second_word(buffer)?;
+    let key = engine.key(&buffer[at.clone()]);
+    engine.try_lock(engine.shard_of(&key))?.prefetch_slot(&key);
+    Some(Guess { at, hash: key.hash, slot: key.slot })
+}
+
+impl Guess {
+    /// A while later, asks for the item.
+    #[inline]
+    pub(super) fn second(&self, engine: &Engine, buffer: &[u8]) {
+        let Some(bytes) = buffer.get(self.at.clone()) else { return };
+        let key = Key { bytes, hash: self.hash, slot: self.slot };
+        if let Some(shard) = engine.try_lock(engine.shard_of(&key)) {
+            shard.prefetch_item(&key);
+        }
+    }
+}
+
+/// Where the second word of a command stands, if it is all there.
+#[inline]
+fn second_word(buffer: &[u8]) -> Option<Range<usize>> {
+    if *buffer.first()? != b'*' {
+        return None;
+    }
+    let (_, at) = number(buffer, 1)?;
+    let command = word(buffer, at)?;
+    let key = word(buffer, command.end + 2)?;
+    (key.end <= buffer.len()).then_some(key)
+}
+
+/// Where the word stands whose length is announced at `at`.
+#[inline]
+fn word(buffer: &[u8], at: usize) -> Option<Range<usize>> {
+    if *buffer.get(at)? != b'$' {
+        return None;
+    }
+    let (len, start) = number(buffer, at + 1)?;
+    Some(start..start + len)
+}
+
+/// A number of at most four digits at `at`, and where the next line begins.
+#[inline]
+fn number(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut n = 0;
+    for (i, &byte) in buffer.get(at..)?.iter().take(5).enumerate() {
+        if byte == b'\r' {
+            return Some((n, at + i + 2));
+        }
+        n = n * 10 + usize::from(byte.wrapping_sub(b'0'));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::second_word;
+
+    #[test]
+    fn the_second_word_is_found_or_nothing_is() {
+        let get = b"*2\r\n$3\r\nGET\r\n$5\r\nhello\r\n";
+        assert_eq!(second_word(get).map(|at| &get[at]), Some(&b"hello"[..]));
+        for end in 0..get.len() - 2 {
+            assert_eq!(second_word(&get[..end]), None, "{end}");
+        }
+        assert_eq!(second_word(b"*1\r\n$4\r\nPING\r\n"), None);
+        assert_eq!(second_word(b"GET hello\r\n"), None);
+        assert_eq!(second_word(b"*2\r\n$99999999999999999999\r\nx"), None);
+    }
+}
