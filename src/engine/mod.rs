@@ -26,6 +26,7 @@ pub use log::LogPiece;
 pub use policy::Policy;
 pub use replica::{FollowError, Followed};
 pub use served::{Duty, Unserved};
+pub(crate) use store::prefetch;
 pub use store::{Full, Item, ItemValue, Role, Store, StoreStats};
 pub use walks::{WalkChunk, WalkId, WalkStep};
 
@@ -444,6 +445,12 @@ impl Shard {
     /// Whether this node may answer reads of the group from its copy.
     pub fn serves_reads(&self, group: Group) -> bool {
         self.store.serves_reads(group)
+    }
+
+    /// Before the first round of a prefetch: the leaf of the index that tells where that is.
+    #[inline]
+    pub fn prefetch_leaf(&self, key: &Key<'_>) {
+        self.store.prefetch_leaf(key);
     }
 
     /// First round of a prefetch: the line of the index where a key stands.

@@ -1,7 +1,7 @@
 //! What memory a connection's first command will need, asked for as soon as its bytes are there: it
 //! is on its way while another connection has its turn. Guesses; a wrong guess costs a cache line.
 
-use crate::engine::{Engine, Key};
+use crate::engine::{self, Engine, Key, ShardGuard};
 use std::ops::Range;
 
 /// A key that a buffer's first command is likely to be about.
@@ -12,24 +12,44 @@ pub(super) struct Guess {
     slot: cluster::slot::Slot,
 }
 
-/// Looks at what was read and asks for the line of the index.
-#[inline]
-pub(super) fn first(engine: &Engine, buffer: &[u8]) -> Option<Guess> {
-    let at = second_word(buffer)?;
-    let key = engine.key(&buffer[at.clone()]);
-    engine.try_lock(engine.shard_of(&key))?.prefetch_slot(&key);
-    Some(Guess { at, hash: key.hash, slot: key.slot })
-}
-
 impl Guess {
-    /// A while later, asks for the item.
+    /// Looks at what was read and asks for the leaf of the index.
     #[inline]
-    pub(super) fn second(&self, engine: &Engine, buffer: &[u8]) {
+    pub(super) fn new(engine: &Engine, buffer: &[u8]) -> Option<Guess> {
+        let at = second_word(buffer)?;
+        let key = engine.key(&buffer[at.clone()]);
+        engine.try_lock(engine.shard_of(&key))?.prefetch_leaf(&key);
+        Some(Guess { at, hash: key.hash, slot: key.slot })
+    }
+
+    /// A while later, asks for the line of the index.
+    #[inline]
+    pub(super) fn slot(&self, engine: &Engine, buffer: &[u8]) {
+        self.ask(engine, buffer, |shard, key| shard.prefetch_slot(key));
+    }
+
+    /// Again a while later, asks for the item.
+    #[inline]
+    pub(super) fn item(&self, engine: &Engine, buffer: &[u8]) {
+        self.ask(engine, buffer, |shard, key| shard.prefetch_item(key));
+    }
+
+    #[inline]
+    fn ask(&self, engine: &Engine, buffer: &[u8], of: impl FnOnce(&ShardGuard<'_>, &Key<'_>)) {
         let Some(bytes) = buffer.get(self.at.clone()) else { return };
         let key = Key { bytes, hash: self.hash, slot: self.slot };
         if let Some(shard) = engine.try_lock(engine.shard_of(&key)) {
-            shard.prefetch_item(&key);
+            of(&shard, &key);
         }
+    }
+}
+
+/// Asks for the lines of a value that will be looked at soon.
+#[inline]
+pub(super) fn prefetch<T>(value: &T) {
+    let at = (&raw const *value).cast::<u8>();
+    for offset in (0..size_of::<T>()).step_by(64) {
+        engine::prefetch(at.wrapping_add(offset));
     }
 }
 

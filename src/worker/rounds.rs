@@ -4,7 +4,7 @@
 //! only by what they are ready for.
 
 use super::Worker;
-use super::ahead;
+use super::ahead::{self, Guess};
 use super::clients::Client;
 use super::connection::{Connection, Turn};
 use super::socket::Ready;
@@ -186,6 +186,14 @@ impl Seats {
         drop(seats);
     }
 
+    /// Asks for the lines of a connection that will have a turn soon.
+    #[inline]
+    fn prefetch(&self, seat: usize) {
+        if let Some(Seat::Here(connection)) = self.table.borrow().seats.get(seat) {
+            ahead::prefetch(&**connection);
+        }
+    }
+
     /// Takes a connection that is here from its seat, to have a turn.
     #[inline]
     fn call(&self, seat: usize, ready: Ready) -> Option<Box<Connection>> {
@@ -331,21 +339,29 @@ fn round(worker: &Rc<Worker>, events: &Events, buffers: &mut [Box<[u8]>; 2]) {
     let (seats, engine) = (&worker.seats, &*worker.shared.engine);
     let [buffer, spare] = buffers;
     let mut ahead: Option<Ahead> = None;
+    let mut guess: Option<Guess> = None;
     let finish = |ahead: Option<Ahead>, buffer: &[u8]| {
         if let Some(Ahead { seat, mut connection, len }) = ahead {
             let turn = connection.turn_with(&buffer[..len]);
             seats.seat(worker, seat, connection, turn);
         }
     };
-    for event in events {
+    let mut events = events.iter().peekable();
+    while let Some(event) = events.next() {
         let seat = event.token().0;
+        if let Some(next) = events.peek() {
+            seats.prefetch(next.token().0);
+        }
         let Some(mut connection) = seats.call(seat, Ready::of(event)) else { continue };
         if let Some(len) = connection.read_ahead(spare) {
-            let guess = ahead::first(engine, &spare[..len]);
+            if let Some(guess) = &guess {
+                guess.item(engine, buffer);
+            }
+            guess = Guess::new(engine, &spare[..len]);
             finish(ahead.replace(Ahead { seat, connection, len }), buffer);
             std::mem::swap(buffer, spare);
-            if let Some(guess) = guess {
-                guess.second(engine, buffer);
+            if let Some(guess) = &guess {
+                guess.slot(engine, buffer);
             }
         } else {
             let turn = connection.turn();

@@ -44,7 +44,7 @@ use roles::Roles;
 use segments::{Region, Segments};
 use stats::Counters;
 use std::sync::Arc;
-use view::prefetch;
+pub(crate) use view::prefetch;
 
 /// There is no room and nothing may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

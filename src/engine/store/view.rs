@@ -36,6 +36,14 @@ impl<'a> ItemValue<'a> {
 }
 
 impl Store {
+    /// Before the first stage of a prefetch: the leaf of a key.
+    #[inline]
+    pub fn prefetch_leaf(&self, key: &Key<'_>) {
+        if let Some(leaf) = self.index.leaf(self.local(key.group()), key.hash) {
+            prefetch(leaf);
+        }
+    }
+
     /// First stage of a prefetch: the index's cache line of a key.
     #[inline]
     pub fn prefetch_slot(&self, key: &Key<'_>) {
@@ -103,7 +111,7 @@ impl Store {
 
 /// Asks the processor to fetch a cache line; any address is harmless.
 #[inline]
-pub(super) fn prefetch(at: *const u8) {
+pub(crate) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it never faults.
     unsafe {

@@ -135,6 +135,14 @@ impl Index {
         self.tables[group].count
     }
 
+    /// Where a prefetch of the leaf of this hash should go.
+    #[inline]
+    pub(super) fn leaf(&self, group: usize, hash: u64) -> Option<*const u8> {
+        let table = &self.tables[group];
+        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        self.leaves.get(leaf as usize).map(|leaf| (&raw const *leaf).cast())
+    }
+
     /// Where a prefetch for this hash should go.
     #[inline]
     pub(super) fn home(&self, group: usize, hash: u64) -> Option<*const u8> {
