@@ -144,6 +144,8 @@ pub const TURN_READS_MAX: usize = 4;
 pub const TURN_NANOS_MAX: u64 = 1_000_000;
 /// Events of connections that a worker takes from the system at once.
 pub const ROUND_EVENTS_MAX: usize = 256;
+/// Connections with at least so many bytes to execute have their turn as soon as these are read.
+pub const AHEAD_BYTES_MAX: usize = 512;
 /// Rounds of turns before the rest of a worker's runtime has a turn.
 pub const ROUNDS_MAX: usize = 4;
 /// Turns of tasks before the runtime looks at its sockets and timers.

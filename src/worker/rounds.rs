@@ -353,7 +353,14 @@ fn round(worker: &Rc<Worker>, events: &Events, buffers: &mut [Box<[u8]>; 2]) {
             seats.prefetch(next.token().0);
         }
         let Some(mut connection) = seats.call(seat, Ready::of(event)) else { continue };
-        if let Some(len) = connection.read_ahead(spare) {
+        let len = connection.read_ahead(spare);
+        if let Some(len @ limits::AHEAD_BYTES_MAX..) = len {
+            // Many commands, which ask for memory ahead of each other.
+            finish(ahead.take(), buffer);
+            guess = None;
+            let turn = connection.turn_with(&spare[..len]);
+            seats.seat(worker, seat, connection, turn);
+        } else if let Some(len) = len {
             if let Some(guess) = &guess {
                 guess.item(engine, buffer);
             }
