@@ -1,15 +1,14 @@
 //! What each control command does and what it refuses, and that no command can break the state.
 
 use cluster::control::{
-    Change, ControlCommand, ControlState, Credential, GroupChange, Health, Outcome, Rejection,
-    Settings, Token, plan,
+    Change, ControlCommand, ControlState, Credential, GroupChange, Outcome, Rejection, Settings,
+    Token,
 };
 use cluster::node::{
     Addresses, ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration,
 };
 use cluster::record::Epoch;
 use cluster::slot::Group;
-use cluster::time::Millis;
 use proptest::prelude::*;
 
 fn node(number: u64) -> NodeId {
@@ -157,35 +156,6 @@ fn roles_change_by_handover_and_failover() {
     }
     let unknown = Change::Target(vec![node(9)]);
     assert_eq!(change(&mut state, group, unknown), Err(Rejection::UnknownNode));
-}
-
-/// What the planner would do with the group next.
-fn planned(state: &ControlState, group: Group) -> Option<Change> {
-    let up = state.nodes.keys().copied().collect();
-    let commands = plan(state, &Health { up, ..Health::default() }, Millis(0));
-    let lists = commands.into_iter().filter_map(|command| match command {
-        ControlCommand::Change(list) => Some(list),
-        _ => None,
-    });
-    lists.flatten().find(|one| one.group == group).map(|one| one.change)
-}
-
-#[test]
-fn a_copy_that_is_not_wanted_stays_until_those_that_are_wanted_are_complete() {
-    let mut state = formed(3);
-    let group = kept_by(&state, 1, 2);
-    let (by, clear) = (member(1, 1), true);
-    let shrink = Change::Shrink { by, remove: node(2), clear };
-    assert_eq!(change(&mut state, group, shrink), Ok(()));
-    assert_eq!(change(&mut state, group, Change::Target(vec![node(1), node(3)])), Ok(()));
-    let learn = planned(&state, group);
-    assert_eq!(learn, Some(Change::AddLearner(node(3))));
-    assert_eq!(change(&mut state, group, Change::AddLearner(node(3))), Ok(()));
-    // Node 2 may have come farthest, if the primary dies now.
-    assert_ne!(planned(&state, group), Some(Change::RemoveReplica(node(2))));
-    let expand = Change::Expand { by, add: member(3, 1), clear };
-    assert_eq!(change(&mut state, group, expand), Ok(()));
-    assert_eq!(planned(&state, group), Some(Change::RemoveReplica(node(2))));
 }
 
 #[test]

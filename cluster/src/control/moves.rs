@@ -88,8 +88,8 @@ impl ControlState {
 }
 
 impl GroupConfig {
-    /// A copy that nobody wants and nobody needs: none before all that are wanted are complete.
-    /// Until then even a learner's may be the one that has come farthest when the primary dies.
+    /// A copy that nobody wants and nobody needs: a learner's, or a complete one once all that are
+    /// wanted are complete.
     fn superfluous(&self, state: &ControlState) -> Option<NodeId> {
         if self.target.is_empty() {
             return None;
@@ -102,6 +102,6 @@ impl GroupConfig {
         let done = primary.is_some() && self.target.iter().all(complete);
         let replicas = self.in_sync.iter().map(|member| member.node);
         let replica = replicas.filter(|node| Some(*node) != primary).find(unwanted);
-        learner.or(replica).filter(|_| done)
+        learner.or(replica.filter(|_| done))
     }
 }
