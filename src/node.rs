@@ -138,7 +138,8 @@ fn start(
 ) -> Result<(), NodeError> {
     let workers = config.server.worker_count();
     raise_descriptor_limit(config.server.max_clients, workers);
-    let Doors { by_worker, addresses, entrances } = listen::open(&config, clustered, workers)?;
+    let doors = listen::open(&config, clustered, workers)?;
+    let Doors { by_worker, addresses, entrances, announced } = doors;
     let nowhere = SocketAddr::new(config.server.bind, 0);
     let address = addresses.first().copied().unwrap_or(nowhere);
 
@@ -181,7 +182,7 @@ fn start(
         None => None,
     };
     let is_ending = *ending.borrow();
-    let start = |of| Cluster::start(&config, of, &shared, &addresses, snapshots.as_ref(), &ready);
+    let start = |of| Cluster::start(&config, of, &shared, announced, snapshots.as_ref(), &ready);
     let cluster = membership.filter(|_| !is_ending).map(start).transpose()?;
     shared.notice.set_loading(is_ending);
     if cluster.is_none() {

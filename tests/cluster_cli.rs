@@ -11,9 +11,13 @@ use cluster::node::{Addresses, ClientAddress, ClusterId, NodeId, Phase, Protocol
 use cluster::slot::Group;
 use cluster::time::Millis;
 use cluster_world::World;
+use crabcache::security::{Authority, JoinToken};
 use crabcache::worker::{ClusterAdmin, ClusterView, Ordered, Standing, ViewParts};
 use std::collections::BTreeSet;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A node that answers, and the cluster that it believes in.
@@ -29,6 +33,8 @@ struct Fake {
     state: Arc<Mutex<ControlState>>,
     up: BTreeSet<NodeId>,
     without: Arc<Mutex<Vec<String>>>,
+    /// Whether nobody does anything.
+    stuck: Arc<AtomicBool>,
 }
 
 fn node(number: u64) -> NodeId {
@@ -56,6 +62,9 @@ fn registration(number: u64, port: u16) -> Registration {
 impl Fake {
     /// One round of planner and primaries.
     fn step(&self) {
+        if self.stuck.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.state.lock().expect("it works");
         let health = Health { up: self.up.clone(), ..Health::default() };
         for command in plan(&state, &health, Millis(0)) {
@@ -108,13 +117,16 @@ impl Desk {
     }
 
     fn start_with(nodes: u64, down: u64, sets: &[&str]) -> Desk {
+        Desk::start_of(ClusterId(0xC1), nodes, down, sets)
+    }
+
+    fn start_of(cluster: ClusterId, nodes: u64, down: u64, sets: &[&str]) -> Desk {
         let world = World::start(1, sets);
         let mut state = ControlState::blank();
         if nodes > 0 {
             let settings = Settings { moves_max: 1024, linger_ms: 0, ..Settings::default() };
             let nodes = (1..=nodes).map(|number| registration(number, world.port(0))).collect();
-            let formed =
-                state.apply(&ControlCommand::Form { cluster: ClusterId(0xC1), settings, nodes });
+            let formed = state.apply(&ControlCommand::Form { cluster, settings, nodes });
             assert_eq!(formed, Outcome::Done);
         }
         let up: BTreeSet<NodeId> = (1..=nodes.saturating_sub(down)).map(node).collect();
@@ -128,22 +140,27 @@ impl Desk {
             entrances: local.shared.entrances.clone(),
             announce_replicas: false,
         }))));
-        let fake = Fake { state: Arc::new(Mutex::new(state)), up, without: Arc::default() };
+        let state = Arc::new(Mutex::new(state));
+        let fake = Fake { state, up, without: Arc::default(), stuck: Arc::default() };
         assert!(local.shared.others.admin.set(Box::new(fake.clone())).is_ok());
         Desk { world, fake }
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    fn command(&self, words: &[&str]) -> Command {
         let address = format!("127.0.0.1:{}", self.world.port(0));
         let waits = ["drain", "undrain", "remove", "rebalance", "move"].contains(&words[0]);
-        Command::new(env!("CARGO_BIN_EXE_crabcache"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crabcache"));
+        command
             .arg("cluster")
             .args(words)
             .args(waits.then_some("--timeout=20"))
             .env_clear()
-            .env("CRABCACHE_ADDRESS", address)
-            .output()
-            .expect("the binary runs")
+            .env("CRABCACHE_ADDRESS", address);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("the binary runs")
     }
 
     /// What it prints when it goes well.
@@ -229,6 +246,27 @@ fn remove_takes_a_node_off_the_list_and_may_be_repeated() {
 }
 
 #[test]
+fn a_removal_that_is_interrupted_goes_on_or_is_taken_back() {
+    let desk = Desk::start(3, 0);
+    desk.fake.stuck.store(true, Ordering::Relaxed);
+    let mut child = desk.command(&["remove", "3"]).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut told = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let line = told.next().expect("a line").expect("text");
+    assert!(line.starts_with("node 3 keeps "), "{line}");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert_eq!(desk.state().nodes[&node(3)].phase, Phase::Leaving);
+    // What was begun is taken back, or begun again, or gone on with.
+    desk.well(&["undrain", "3", "--no-wait"]);
+    assert_eq!(desk.state().nodes[&node(3)].phase, Phase::Active);
+    desk.well(&["remove", "3", "--no-wait"]);
+    assert!(desk.well(&["remove", "3", "--no-wait"]).contains("is being removed already"));
+    desk.fake.stuck.store(false, Ordering::Relaxed);
+    let text = desk.well(&["remove", "3"]);
+    assert!(text.ends_with("node 3 is gone; its process can be stopped\n"), "{text}");
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let desk = Desk::start(2, 0);
     assert!(desk.refused(&["drain", "9"]).contains("there is no node 9; there are 1, 2"));
@@ -311,6 +349,14 @@ fn settings_are_shown_and_changed() {
     assert_eq!(desk.well(&["config", "set", "moves_max=32"]), "that holds from now on\n");
     assert_eq!(desk.state().settings.moves_max, 32);
     assert_eq!(desk.well(&["config", "set", "moves_max=32"]), "that holds already\n");
+    // Who has seen something else looks again.
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.well(&["config", "get", "--json"])).expect("JSON");
+    assert_eq!(json["revision"], desk.state().revision);
+    let late = desk.refused(&["config", "set", "revision=0", "moves_max=33"]);
+    assert!(late.contains("the cluster is at revision 1 by now, not 0"), "{late}");
+    let set = desk.well(&["config", "set", "revision=1", "moves_max=33"]);
+    assert_eq!(set, "that holds from now on\n");
     assert!(desk.refused(&["config", "set", "lease=soon"]).contains("expected a time such as"));
     assert!(desk.refused(&["config", "set", "hash_seed=1"]).contains("was fixed when"));
     assert!(desk.refused(&["config", "get", "x"]).contains("there is no setting x; there are"));
@@ -351,6 +397,35 @@ fn add_makes_all_that_a_node_needs() {
     let other = desk.refused(&["add", "--ca", ca, "--out", out, "--no-wait"]);
     assert!(other.contains("is the authority of another cluster"), "{other}");
     assert!(!std::path::Path::new(out).exists());
+}
+
+#[test]
+fn a_new_node_gets_a_token_that_only_the_cluster_and_it_know() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (ca, out) = (dir.path().join("ca"), dir.path().join("node-4"));
+    let authority = Authority::init(&ca).expect("an authority");
+    let desk = Desk::start_of(authority.cluster(), 3, 0, &[]);
+    let words = ["add", "--ca", ca.to_str().expect("text"), "--out", out.to_str().expect("text")];
+    let words = [&words[..], &["--no-wait"]].concat();
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        // Again, since the first has not been used in time.
+        let text = desk.well(&words);
+        let file = out.join("join.token");
+        let token = JoinToken::load(&file).expect("read").expect("a token");
+        assert!(!text.contains(token.expose()), "{text}");
+        assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(desk.state().tokens[&token.hash()].node, Some(node(4)));
+        hashes.push(token.hash());
+    }
+    assert_ne!(hashes[0], hashes[1]);
+    let settings = std::fs::read_to_string(out.join("crabcache.toml")).expect("settings");
+    assert!(settings.contains("join_token = "), "{settings}");
+    let printed = desk.well(&["token", "9", "--seconds", "60"]);
+    assert_eq!(printed.trim().len(), 64, "{printed}");
+    assert_eq!(desk.state().tokens.len(), 3);
+    assert!(desk.refused(&["token", "3"]).contains("node 3 is of the cluster"));
+    assert!(desk.refused(&["token", "9", "--seconds", "0"]).contains("1 to 86400 seconds"));
 }
 
 #[test]

@@ -15,12 +15,14 @@ fn without(p: &Published, number: u64) -> bool {
 }
 
 fn with_moves(moves_max: u16) -> ControlCommand {
-    ControlCommand::Settings(Settings { moves_max, ..Settings::default() })
+    let settings = Settings { moves_max, ..Settings::default() };
+    ControlCommand::Settings { settings, at: None }
 }
 
 /// Settings in force, but for this.
 fn settings(p: &Published, moves_max: u16) -> ControlCommand {
-    ControlCommand::Settings(Settings { moves_max, ..p.state.settings.clone() })
+    let settings = Settings { moves_max, ..p.state.settings.clone() };
+    ControlCommand::Settings { settings, at: None }
 }
 
 #[test]
@@ -145,10 +147,10 @@ fn a_wiped_node_gets_a_new_seat_and_no_cluster_of_its_own() {
 #[test]
 fn a_node_joins_and_leaves() {
     let mut world = World::formed(3);
-    world.start(4);
+    world.start_joining(4);
     world.wait(4, "registered", |p| p.me.is_some() && p.leader.is_some());
     let control = world.control(4);
-    let leave = ControlCommand::SetPhase { node: node(4), phase: Phase::Draining };
+    let leave = ControlCommand::SetPhase { node: node(4), phase: Phase::Draining, at: None };
     assert_eq!(world.runtime.block_on(control.propose(leave)), Ok(Outcome::Done));
     world.wait(1, "told", |p| p.state.nodes[&node(4)].phase == Phase::Draining);
 }
@@ -171,7 +173,7 @@ fn a_node_returns_with_another_address() {
 #[test]
 fn two_operators_at_once_both_get_an_answer() {
     let world = World::formed(3);
-    let phase = |phase| ControlCommand::SetPhase { node: node(3), phase };
+    let phase = |phase| ControlCommand::SetPhase { node: node(3), phase, at: None };
     let (one, other) = (world.control(1), world.control(2));
     let (one, other) = world.runtime.block_on(async {
         tokio::join!(one.propose(phase(Phase::Draining)), other.propose(phase(Phase::Draining)))

@@ -1,10 +1,10 @@
 //! Three control planes over QUIC on loopback: they form, lose their leader, go on. Know no data.
 
 use cluster::control::{Position, Settings};
-use cluster::node::{Addresses, ClusterId, NodeId, Protocols};
+use cluster::node::{Addresses, NodeId, Protocols};
 use cluster::record::{Epoch, Seq};
 use cluster::slot::Group;
-use crabcache::control::{Control, ControlOptions, Published, quic};
+use crabcache::control::{Control, ControlOptions, Published, Store, quic};
 use crabcache::peer::{Options, Plane};
 use crabcache::security::Authority;
 use std::net::{SocketAddr, UdpSocket};
@@ -42,14 +42,14 @@ fn start(authority: &Authority, number: usize, addresses: &[SocketAddr]) -> Arc<
     };
     let started = Control::start(ControlOptions {
         node: node(number),
-        folder: None,
+        store: Store::Memory,
         seeds: addresses.iter().map(SocketAddr::to_string).collect(),
         addresses: Addresses { control: at.to_string(), ..Addresses::default() },
         zone: String::new(),
         protocol: Protocols { min: 1, max: 1 },
         fingerprint: None,
         restored: false,
-        cluster: Some(ClusterId(authority.cluster().0)),
+        cluster: Some(authority.cluster()),
         settings: Settings::default(),
         token: None,
         bind: quic::bind(options, identity),
@@ -82,4 +82,26 @@ fn a_cluster_forms_and_outlives_its_leader() {
     // It lost its store, which was in memory.
     let back = start(&authority, usize::try_from(dead.number()).unwrap(), &addresses);
     wait(&back, "back", |p| p.me.is_some_and(|me| me.incarnation.0 == 2) && p.voters.len() == 3);
+}
+
+#[test]
+fn a_certificate_of_another_cluster_opens_nothing_and_is_named() {
+    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let free: Vec<UdpSocket> = (0..2).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<SocketAddr> = free.iter().map(|s| s.local_addr().unwrap()).collect();
+    drop(free);
+    let (one, two) = (start(&ours, 1, &addresses), start(&theirs, 2, &addresses));
+    for (control, other) in [(&one, &theirs), (&two, &ours)] {
+        let named = format!("of cluster {}", other.cluster());
+        wait(control, "told whose it is", |p| {
+            p.trouble.as_ref().is_some_and(|why| why.contains(&named))
+        });
+        assert!(!control.published().state.is_formed());
+    }
+    // With the right one they form their cluster.
+    two.shutdown();
+    let two = start(&ours, 2, &addresses);
+    for control in [&one, &two] {
+        wait(control, "registered", |p| p.me.is_some() && p.state.nodes.len() == 2);
+    }
 }

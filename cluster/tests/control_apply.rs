@@ -114,7 +114,7 @@ fn who_may_enter_the_in_sync_set() {
     assert_eq!(change(&mut state, group, expand(by, 3, 1)), Err(Rejection::NotHolder));
     assert_eq!(change(&mut state, group, expand(member(2, 2), 2, 2)), Err(Rejection::NotPrimary));
     for (phase, result) in [(Phase::Draining, Err(Rejection::NotActive)), (Phase::Active, Ok(()))] {
-        state.apply(&ControlCommand::SetPhase { node: node(2), phase });
+        state.apply(&ControlCommand::SetPhase { node: node(2), phase, at: None });
         assert_eq!(change(&mut state, group, expand(by, 2, 2)), result);
     }
     assert_eq!(change(&mut state, group, expand(by, 2, 2)), Err(Rejection::AlreadyHolder));
@@ -173,14 +173,46 @@ fn a_token_admits_one_node_once_and_in_time() {
     assert_eq!(state.apply(&join(2, 1000)), Outcome::Registered(Incarnation(1)));
     assert_eq!(state.apply(&join(2, 1000)), Outcome::Registered(Incarnation(1)));
     assert_eq!(state.apply(&join(3, 500)), Outcome::Rejected(Rejection::Token));
-    let gone = ControlCommand::SetPhase { node: node(2), phase: Phase::Gone };
+    let gone = ControlCommand::SetPhase { node: node(2), phase: Phase::Gone, at: None };
     assert_eq!(state.apply(&gone), Outcome::Done);
     assert_eq!(register(&mut state, 2, 5, false), Outcome::Rejected(Rejection::Forgotten));
-    let last = ControlCommand::SetPhase { node: node(1), phase: Phase::Draining };
+    let last = ControlCommand::SetPhase { node: node(1), phase: Phase::Draining, at: None };
     assert_eq!(state.apply(&last), Outcome::Rejected(Rejection::LastNode));
     let again = registration(2, 5, false);
     let again = ControlCommand::Join { registration: again, credential: Credential::Seed };
     assert_eq!(state.apply(&again), Outcome::Registered(Incarnation(2)));
+}
+
+#[test]
+fn who_decides_by_what_is_over_is_told_so() {
+    let mut state = formed(3);
+    let seen = state.revision;
+    let drain = |number, at| {
+        let (node, phase) = (node(number), Phase::Draining);
+        ControlCommand::SetPhase { node, phase, at }
+    };
+    let set = |factor, at| {
+        let settings = Settings { factor, ..Settings::default() };
+        ControlCommand::Settings { settings, at }
+    };
+    let too_late = Outcome::Rejected(Rejection::Revision);
+    assert_eq!(state.apply(&drain(3, Some(seen))), Outcome::Done);
+    // Two who both see three nodes do not drain two of them, nor undo each other's settings.
+    let before = state.clone();
+    for late in [drain(2, Some(seen)), set(3, Some(seen)), set(3, Some(seen + 2))] {
+        assert_eq!(state.apply(&late), too_late);
+    }
+    assert_eq!(state, before);
+    assert_eq!(state.apply(&set(3, Some(seen + 1))), Outcome::Done);
+    assert_eq!(state.revision, seen + 2);
+    // What changes nothing is no revision, nor is what the cluster does by itself.
+    state.apply(&set(3, None));
+    register(&mut state, 1, 9, true);
+    let group = kept_by(&state, 2, 1);
+    let target = Change::Target(vec![node(1), node(2)]);
+    assert_eq!(change(&mut state, group, target), Ok(()));
+    assert_eq!(state.revision, seen + 2);
+    assert_eq!(state.apply(&drain(2, None)), Outcome::Done);
 }
 
 #[test]

@@ -324,7 +324,7 @@ fn happen(world: &mut World, event: Event, zones: u64) {
         Event::Join => {}
         Event::Phase(at, phase) => {
             let Some(id) = of(known, at) else { return };
-            world.apply(&ControlCommand::SetPhase { node: id, phase });
+            world.apply(&ControlCommand::SetPhase { node: id, phase, at: None });
             if world.state.nodes[&id].phase == Phase::Gone {
                 world.kill(id);
             }
@@ -468,13 +468,13 @@ fn a_fresh_leader_that_has_heard_of_nobody_deposes_nobody() {
 fn a_drained_node_is_emptied_without_failover_and_comes_back() {
     let mut world = World::form(3, 21, 1);
     for phase in [Phase::Draining, Phase::Active, Phase::Leaving] {
-        world.apply(&ControlCommand::SetPhase { node: node(3), phase });
+        world.apply(&ControlCommand::SetPhase { node: node(3), phase, at: None });
         world.settle();
         world.check_rest();
         let keeps = world.state.groups().any(|(_, config)| config.is_holder(node(3)));
         assert_eq!(keeps, phase == Phase::Active);
     }
-    let gone = ControlCommand::SetPhase { node: node(3), phase: Phase::Gone };
+    let gone = ControlCommand::SetPhase { node: node(3), phase: Phase::Gone, at: None };
     assert_eq!(world.apply(&gone), Outcome::Done);
     let member = Member { node: node(3), incarnation: Incarnation(1) };
     assert!(!world.state.is_current(member));

@@ -187,6 +187,7 @@ fn make(
             max_memory: Some(options.memory.clone()),
             factor: Some(options.factor),
             durable,
+            token: None,
         };
         made.push((*number, node.write(&authority, &dir.join(format!("node-{number}")))?));
     }

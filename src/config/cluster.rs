@@ -27,6 +27,10 @@ pub struct Cluster {
     pub replication: Replication,
     /// Copies of each item, the primary's included, if there are as many nodes.
     pub replication_factor: u8,
+    /// What a node that is none of the seeds shows to be let in.
+    pub join: Join,
+    /// File with the one-time token that this node joins with; empty: none.
+    pub join_token: PathBuf,
     /// Certificate of the cluster's authority.
     pub ca: PathBuf,
     /// Certificate of this node; it says which node of which cluster this is.
@@ -49,6 +53,8 @@ impl Default for Cluster {
             zone: String::new(),
             replication: Replication::Async,
             replication_factor: 2,
+            join: Join::Token,
+            join_token: PathBuf::new(),
             ca: PathBuf::new(),
             cert: PathBuf::new(),
             key: PathBuf::new(),
@@ -107,6 +113,21 @@ pub enum Replication {
 
 impl Words for Replication {
     const WORDS: &'static [(&'static str, Replication)] = &[("async", Replication::Async)];
+}
+
+/// What a node that is none of the seeds shows to be let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Join {
+    /// Its certificate and a one-time token.
+    #[default]
+    Token,
+    /// Its certificate.
+    Certificate,
+}
+
+impl Words for Join {
+    const WORDS: &'static [(&'static str, Join)] =
+        &[("token", Join::Token), ("certificate", Join::Certificate)];
 }
 
 /// A name: of a host or a zone. Empty: none.

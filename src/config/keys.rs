@@ -157,6 +157,8 @@ pub static KEYS: &[Key] = &[
     key!(cluster.zone, AtStart, Name, ()),
     key!(cluster.replication, AtStart, Word, ()),
     key!(cluster.replication_factor, AtStart, Number, 1..=limits::REPLICATION_FACTOR_MAX),
+    key!(cluster.join, AtStart, Word, ()),
+    key!(cluster.join_token, AtStart, Folder, ()),
     key!(cluster.ca, AtStart, Folder, ()),
     key!(cluster.cert, AtStart, Folder, ()),
     key!(cluster.key, AtStart, Folder, ()),

@@ -13,7 +13,7 @@ mod secret;
 mod value;
 mod wal;
 
-pub use cluster::{Cluster, Replication};
+pub use cluster::{Cluster, Join, Replication};
 pub use error::{ConfigError, Place};
 pub use keys::{Effective, KEYS, Key};
 pub use listeners::{Advertised, Clients, Listener, Routing};

@@ -4,7 +4,8 @@
 use super::codec;
 use super::core::Core;
 use super::forming::{Answer, Decision, decide};
-use super::message::{Iam, Join, Joined, Kind, Standing, Who};
+use super::message::{Iam, Join, Joined, Kind, Layout, Standing, Who};
+use super::refusal::{ignored, told};
 use super::types::Seat;
 use crate::clock;
 use crate::limits::{
@@ -21,10 +22,14 @@ use tokio::time::{sleep, timeout};
 /// Keeps this node in its cluster, for ever.
 pub(super) async fn keep(core: Arc<Core>) {
     let mut changes = core.shared.changes();
+    let mut warned = false;
     loop {
         let published = core.shared.get();
         if published.me.is_some() && published.leader.is_some() {
             core.shared.trouble(None);
+            if !std::mem::replace(&mut warned, true) {
+                core.warn_of_ignored();
+            }
             // Until something changes, and now and then anyway.
             let _ = timeout(Duration::from_millis(CONTROL_LOST_MS), changes.changed()).await;
             continue;
@@ -61,8 +66,12 @@ impl Core {
                 Decision::Wait(wait) => Some(wait.to_string()),
             };
         }
-        if !self.state().is_formed() {
+        let state = self.state();
+        if !state.is_formed() {
             return Some("waiting for the cluster to be formed".into());
+        }
+        if let Some(how) = self.layout().difference(Layout::new(state.settings.hash_seed)) {
+            return Some(format!("this node does not fit its cluster: {how}"));
         }
         let register = ControlCommand::Register(self.registration.clone());
         match self.clone().propose(register).await {
@@ -74,13 +83,26 @@ impl Core {
             Ok(Outcome::Rejected(Rejection::UnknownNode | Rejection::Forgotten)) => {
                 self.join(members(&answers)).await
             }
-            Ok(other) => Some(format!("the cluster refuses this node: {other:?}")),
+            Ok(other) => Some(told(&other, &self.registration, state.protocol)),
             Err(error) if self.is_leaving() => Some(error.to_string()),
             Err(error) => {
                 // It may have lost its seat while it was away: then no leader tells it so.
                 let joined = self.join(members(&answers)).await;
                 joined.map(|reason| format!("{error}; {reason}"))
             }
+        }
+    }
+
+    /// Says which settings of this node's file count only when a cluster is formed, and differ from
+    /// what holds in this one.
+    fn warn_of_ignored(&self) {
+        let names = ignored(&self.options.settings, &self.state().settings);
+        if !names.is_empty() {
+            tracing::warn!(
+                names = names.join(", "),
+                "settings of this node differ from those of the cluster, which count: `crabcache \
+                 cluster config get` shows them"
+            );
         }
     }
 
@@ -111,7 +133,7 @@ impl Core {
             });
         }
         let answers = asked.join_all().await;
-        for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref()) {
+        for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref().ok()) {
             if let Standing::Member { nodes, .. } = &iam.standing {
                 nodes.iter().for_each(|(node, address)| self.suppose(*node, address));
             }
@@ -119,36 +141,42 @@ impl Core {
         }
         let of = |seed: &String| answers.iter().find(|(address, _)| address == seed);
         let answer = |seed: String| {
-            let iam = of(&seed).and_then(|(_, iam)| iam.clone());
+            let silent = || Err("nobody asked it".to_owned());
+            let iam = of(&seed).map_or_else(silent, |(_, iam)| iam.clone());
             (seed, iam)
         };
         if self.options.seeds.is_empty() {
-            return vec![(self.registration.addresses.control.clone(), Some(self.iam()))];
+            return vec![(self.registration.addresses.control.clone(), Ok(self.iam()))];
         }
         seeds.into_iter().map(answer).collect()
     }
 
-    async fn who(&self, address: &str) -> Option<Iam> {
-        let transport = self.transport()?;
+    /// Asks whoever is at the address who that is.
+    ///
+    /// # Errors
+    /// Why there is no answer, for people.
+    pub(super) async fn who(&self, address: &str) -> Result<Iam, String> {
+        let transport = self.transport().ok_or("the control plane is starting")?;
         let who = Who { address: self.registration.addresses.control.clone() };
-        let body = codec::encode(&who).ok()?.into();
+        let body = codec::encode(&who).map_err(|error| error.to_string())?.into();
         let bound = Duration::from_millis(CONTROL_CALL_MS_MAX);
         let called = transport.call_address(address, Kind::Who as u8, body, bound).await;
-        let (from, answer) = called.ok()?;
-        let iam: Iam = codec::decode(&answer).ok()?;
-        let honest = iam.registration.node == from;
-        if honest {
-            self.learn(from, address);
+        let (from, answer) = called.map_err(|error| error.to_string())?;
+        let iam: Iam = codec::decode(&answer)
+            .map_err(|error| format!("it cannot be understood, a newer version? {error}"))?;
+        if iam.registration.node != from {
+            return Err(format!("it says that it is another node than {}", from.number()));
         }
-        honest.then_some(iam)
+        self.learn(from, address);
+        Ok(iam)
     }
 
     /// Asks these nodes, and whom they name, for a seat; says what is in the way, if something is.
     async fn join(&self, ask: Vec<NodeId>) -> Option<String> {
         let transport = self.transport()?;
         let seat = Seat { store: self.store };
-        let token = self.options.token;
-        let join = Join { seat, registration: self.registration.clone(), token };
+        let (layout, token) = (self.layout(), self.options.token);
+        let join = Join { seat, registration: self.registration.clone(), layout, token };
         let body = bytes::Bytes::from(codec::encode(&join).ok()?);
         let bound = Duration::from_millis(2 * CONTROL_PROPOSAL_MS_MAX);
         let mut reason = "no member of the cluster answers".to_owned();
@@ -177,7 +205,7 @@ impl Core {
 /// The members among those who answered, their leader first.
 fn members(answers: &[Answer]) -> Vec<NodeId> {
     let mut found = Vec::new();
-    for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref()) {
+    for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref().ok()) {
         if let Standing::Member { leader, .. } = &iam.standing {
             found.extend(*leader);
             found.push(iam.registration.node);

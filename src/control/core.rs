@@ -3,16 +3,18 @@
 
 use super::log::Log;
 use super::machine::{Applied, Watcher};
-use super::message::{AskPositions, Iam, Join, Kind, Positions, Proposal, Standing, Who};
+use super::message::{
+    AskPositions, Iam, Join, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
+};
 use super::publish::Shared;
 use super::transport::{Boxed, Handler, Transport};
 use super::types::{Metrics, Raft, node};
 use super::{ControlOptions, codec, network};
 use crate::limits::CONTROL_CALLS_MAX;
 use bytes::Bytes;
-use cluster::control::ControlState;
+use cluster::control::{ControlCommand, ControlState};
 use cluster::liveness::Liveness;
-use cluster::node::{NodeId, Registration};
+use cluster::node::{Node, NodeId, Registration};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -139,6 +141,11 @@ impl Core {
         book.addresses.iter().map(|(node, address)| (*node, address.clone())).collect()
     }
 
+    /// How keys find their groups here.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(self.options.settings.hash_seed)
+    }
+
     fn tell_peers(&self) {
         if let Some(transport) = self.transport() {
             transport.set_peers(self.addresses());
@@ -165,7 +172,8 @@ impl Core {
             let nodes = known.map(|(id, node)| (*id, node.addresses.control.clone())).collect();
             Standing::Member { cluster: published.state.cluster, leader: published.leader, nodes }
         };
-        Iam { registration: self.registration.clone(), store: self.store, standing }
+        let (registration, layout) = (self.registration.clone(), self.layout());
+        Iam { registration, layout, store: self.store, standing }
     }
 
     async fn answer(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Bytes {
@@ -173,7 +181,10 @@ impl Core {
         match Kind::of(kind) {
             Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
-                Ok(proposal) => encoded(&self.write(proposal.command).await),
+                Ok(proposal) if may_propose(&self.state(), from, &proposal.command) => {
+                    encoded(&self.write(proposal.command).await)
+                }
+                Ok(_) => encoded(&Proposed::Refused("only members of the cluster decide".into())),
                 Err(_) => Bytes::new(),
             },
             Some(Kind::Who) => match codec::decode::<Who>(&body) {
@@ -200,6 +211,21 @@ impl Core {
         let copies = (self.options.positions)(&ask.groups);
         let copies = copies.into_iter().map(|(group, at)| (group, at.epoch, at.seq)).collect();
         Positions { start: self.registration.start, copies }
+    }
+}
+
+/// Whether a node may have this ordered: what it says of itself, and as a member what members may.
+/// Who is let in is the leader's to find out.
+fn may_propose(state: &ControlState, from: NodeId, command: &ControlCommand) -> bool {
+    match command {
+        ControlCommand::Register(registration) => registration.node == from,
+        ControlCommand::Form { .. } | ControlCommand::Join { .. } => false,
+        ControlCommand::SetPhase { .. }
+        | ControlCommand::Change(_)
+        | ControlCommand::Settings { .. }
+        | ControlCommand::AddToken { .. }
+        | ControlCommand::RemoveToken(_)
+        | ControlCommand::Voters(_) => state.nodes.get(&from).is_some_and(Node::is_member),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The file under the Raft group: one redb database with one owner, a thread that writes and syncs
 //! in the order it is asked. Knows rows and bytes, not what they mean.
 
+use super::Store;
+use super::full::Fillable;
 use crate::clock;
 use crate::limits::{CONTROL_DISK_BATCH_MAX, CONTROL_DISK_CACHE_BYTES, CONTROL_DISK_JOBS_MAX};
 use redb::backends::InMemoryBackend;
@@ -12,6 +14,8 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +34,8 @@ const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 pub(super) enum Place {
     /// A file in this folder, which is made if need be.
     Folder(PathBuf),
+    /// The same on a disk that is full while that says so.
+    Fillable(PathBuf, Arc<AtomicBool>),
     /// Memory: gone with the process, so that the node comes back as a blank one.
     Memory,
     /// Something that a test watches.
@@ -112,6 +118,18 @@ pub enum DiskError {
 #[derive(Clone)]
 pub(super) struct Disk {
     jobs: mpsc::Sender<Job>,
+    /// Why nothing is written any more.
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Place {
+    pub(super) fn of(store: &Store) -> Place {
+        match store {
+            Store::Folder(folder) => Place::Folder(folder.clone()),
+            Store::Memory => Place::Memory,
+            Store::Fillable(folder, full) => Place::Fillable(folder.clone(), full.clone()),
+        }
+    }
 }
 
 impl Disk {
@@ -121,7 +139,8 @@ impl Disk {
     /// When it is in use, another node's, of another layout or damaged, or the system refuses.
     pub(super) fn open(place: Place, node: u64) -> Result<(Disk, Held, JoinHandle<()>), DiskError> {
         let database = match place {
-            Place::Folder(folder) => open_file(&folder)?,
+            Place::Folder(folder) => open_file(&folder, None)?,
+            Place::Fillable(folder, full) => open_file(&folder, Some(full))?,
             Place::Memory => {
                 let made = Database::builder().create_with_backend(InMemoryBackend::new());
                 made.map_err(DiskError::from)?
@@ -131,11 +150,13 @@ impl Disk {
         };
         let held = claim(&database, node)?;
         let (jobs, queue) = mpsc::channel(CONTROL_DISK_JOBS_MAX);
+        let failure = Arc::new(OnceLock::new());
+        let of_thread = failure.clone();
         let thread = thread::Builder::new()
             .name("control-disk".into())
-            .spawn(move || run(&database, queue))
+            .spawn(move || run(&database, queue, &of_thread))
             .map_err(DiskError::Io)?;
-        Ok((Disk { jobs }, held, thread))
+        Ok((Disk { jobs, failure }, held, thread))
     }
 
     /// Has changes made in the order of the calls; `done` hears when they are on disk.
@@ -172,6 +193,11 @@ impl Disk {
         let _ = self.send(Job { writes: Vec::new(), synced: true, last: true, done }).await;
     }
 
+    /// Why nothing is written any more, if that is so.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
     async fn send(&self, job: Job) -> io::Result<()> {
         self.jobs.send(job).await.map_err(|_| gone())
     }
@@ -181,13 +207,15 @@ fn gone() -> io::Error {
     io::Error::other("the control store is closed")
 }
 
-fn open_file(folder: &Path) -> Result<Database, DiskError> {
+fn open_file(folder: &Path, full: Option<Arc<AtomicBool>>) -> Result<Database, DiskError> {
     fs::create_dir_all(folder).map_err(DiskError::Io)?;
     let path = folder.join(NAME);
-    let database = Database::builder()
-        .set_cache_size(CONTROL_DISK_CACHE_BYTES)
-        .create(&path)
-        .map_err(DiskError::from)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(CONTROL_DISK_CACHE_BYTES);
+    let database = match full {
+        None => builder.create(&path)?,
+        Some(full) => builder.create_with_backend(Fillable::open(&path, full)?)?,
+    };
     // A name that a crash could take back would be a wiped node.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(DiskError::Io)?;
     Ok(database)
@@ -247,8 +275,7 @@ fn read(database: &Database, store: u64) -> Result<Held, DiskError> {
 
 /// Writes what comes until nobody can ask any more. Jobs that wait share one sync. After a failure
 /// nothing is written any more: nobody knows what is on disk then.
-fn run(database: &Database, mut queue: mpsc::Receiver<Job>) {
-    let mut failed: Option<String> = None;
+fn run(database: &Database, mut queue: mpsc::Receiver<Job>, failure: &OnceLock<String>) {
     while let Some(first) = queue.blocking_recv() {
         let mut jobs = vec![first];
         while jobs.len() < CONTROL_DISK_BATCH_MAX
@@ -256,15 +283,16 @@ fn run(database: &Database, mut queue: mpsc::Receiver<Job>) {
         {
             jobs.push(next);
         }
-        if failed.is_none() {
-            failed = perform(database, &jobs).err().map(|e| e.to_string());
-            if let Some(reason) = &failed {
-                tracing::error!(reason, "the control store cannot be written");
-            }
+        if failure.get().is_none()
+            && let Err(error) = perform(database, &jobs)
+        {
+            let reason = failure.get_or_init(|| error.to_string());
+            tracing::error!(reason, "the control store cannot be written");
         }
         let last = jobs.iter().any(|job| job.last);
         for job in jobs {
-            (job.done)(failed.clone().map_or(Ok(()), |reason| Err(io::Error::other(reason))));
+            let failed = failure.get().cloned();
+            (job.done)(failed.map_or(Ok(()), |reason| Err(io::Error::other(reason))));
         }
         if last {
             return;

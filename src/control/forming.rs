@@ -22,10 +22,12 @@ pub(super) enum Decision {
 /// Why a node waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// These seeds do not answer: they may belong to a cluster.
-    Missing(Vec<String>),
+    /// These seeds do not answer, and why: they may belong to a cluster.
+    Missing(Vec<(String, String)>),
     /// This seed has another list of seeds.
     OtherSeeds(String),
+    /// This seed's keys find their groups in another way, and how.
+    OtherLayout(String, String),
     /// Two of the seeds are one node.
     Same(String, String),
     /// Seeds belong to different clusters.
@@ -34,8 +36,8 @@ pub(super) enum Wait {
     First(String),
 }
 
-/// What a seed answered: who it is, or nothing.
-pub(super) type Answer = (String, Option<Iam>);
+/// What a seed answered: who it is, or why it did not.
+pub(super) type Answer = (String, Result<Iam, String>);
 
 /// What to do when the seeds, in their order, answered this. `without` are those that an operator
 /// says are not to be waited for.
@@ -47,7 +49,7 @@ pub(super) fn decide(
 ) -> Decision {
     let mut clusters = BTreeSet::new();
     let mut members = Vec::new();
-    for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref()) {
+    for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref().ok()) {
         if let Standing::Member { cluster, leader, .. } = &iam.standing {
             // While it is being formed it has no name yet.
             clusters.extend(Some(*cluster).filter(|cluster| cluster.0 != 0));
@@ -75,9 +77,9 @@ fn initialise(
     let mut blank: Vec<(&String, &Iam)> = Vec::new();
     for (seed, iam) in answers {
         match iam {
-            Some(iam) => blank.push((seed, iam)),
-            None if without.contains(seed) => {}
-            None => missing.push(seed.clone()),
+            Ok(iam) => blank.push((seed, iam)),
+            Err(_) if without.contains(seed) => {}
+            Err(reason) => missing.push((seed.clone(), reason.clone())),
         }
     }
     if !missing.is_empty() {
@@ -89,6 +91,10 @@ fn initialise(
         if !same {
             return Err(Wait::OtherSeeds((*seed).clone()));
         }
+        let first = blank.first().map_or(iam.layout, |(_, first)| first.layout);
+        if let Some(how) = iam.layout.difference(first) {
+            return Err(Wait::OtherLayout((*seed).clone(), how));
+        }
         if let Some(other) = found.insert(iam.registration.node, seed) {
             return Err(Wait::Same(other.clone(), (*seed).clone()));
         }
@@ -99,7 +105,7 @@ fn initialise(
             Ok(Decision::Initialise(blank.iter().take(VOTERS_MAX).map(|(_, i)| seat(i)).collect()))
         }
         Some((first, _)) => Err(Wait::First((*first).clone())),
-        None => Err(Wait::Missing(seeds.to_vec())),
+        None => Err(Wait::Missing(Vec::new())),
     }
 }
 
@@ -107,13 +113,16 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wait::Missing(seeds) => {
+                let names: Vec<&str> = seeds.iter().map(|(seed, _)| seed.as_str()).collect();
+                let names = names.join(", ");
                 write!(
                     f,
-                    "waiting for seed {} to answer; `crabcache cluster form --without` goes on \
-                     without it",
-                    seeds.join(", ")
-                )
+                    "waiting for seed {names} to answer; `crabcache cluster form --without` goes \
+                     on without it"
+                )?;
+                seeds.iter().try_for_each(|(seed, reason)| write!(f, "; {seed}: {reason}"))
             }
+            Wait::OtherLayout(seed, how) => write!(f, "seed {seed} has {how}"),
             Wait::OtherSeeds(seed) => {
                 write!(f, "seed {seed} has another list of seeds: cluster.seeds must be the same")
             }
@@ -128,7 +137,7 @@ impl fmt::Display for Wait {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Iam, Standing};
+    use super::super::message::{Iam, Layout, Standing};
     use super::super::types::Seat;
     use super::{Answer, Decision, Wait, decide};
     use cluster::node::{Addresses, ClusterId, NodeId, Protocols, Registration};
@@ -152,7 +161,8 @@ mod tests {
             fingerprint: None,
             restored: false,
         };
-        (seed.to_owned(), Some(Iam { registration, store: number * 10, standing }))
+        let (layout, store) = (Layout::new(0), number * 10);
+        (seed.to_owned(), Ok(Iam { registration, layout, store, standing }))
     }
 
     fn blank(seed: &str, number: u64) -> Answer {
@@ -166,7 +176,7 @@ mod tests {
     }
 
     fn silent(seed: &str) -> Answer {
-        (seed.to_owned(), None)
+        (seed.to_owned(), Err("silence".into()))
     }
 
     fn decided(me: u64, answers: &[Answer]) -> Decision {
@@ -186,8 +196,11 @@ mod tests {
     #[test]
     fn a_silent_seed_may_belong_to_a_cluster() {
         let some = [blank("a", 1), silent("b"), silent("c")];
-        let missing = Wait::Missing(vec!["b".into(), "c".into()]);
-        assert_eq!(decided(1, &some), Decision::Wait(missing));
+        let missing = ["b", "c"].map(|seed| (seed.to_owned(), "silence".to_owned())).to_vec();
+        let told = Wait::Missing(missing.clone()).to_string();
+        assert!(told.starts_with("waiting for seed b, c to answer"), "{told}");
+        assert!(told.ends_with("; b: silence; c: silence"), "{told}");
+        assert_eq!(decided(1, &some), Decision::Wait(Wait::Missing(missing)));
         let without = BTreeSet::from(["b".to_owned(), "c".to_owned()]);
         let voters = BTreeMap::from([(1, Seat { store: 10 })]);
         let decision = decide(node(1), &seeds(), &some, &without);
@@ -209,6 +222,15 @@ mod tests {
         let other = answer("b", 2, Standing::Blank { seeds: vec!["b".into()] });
         let all = [blank("a", 1), other, blank("c", 3)];
         assert_eq!(decided(1, &all), Decision::Wait(Wait::OtherSeeds("b".into())));
+        let mut odd = [blank("a", 1), blank("b", 2), blank("c", 3)];
+        odd.iter_mut().zip([5, 5, 6]).for_each(|((_, iam), seed)| {
+            iam.as_mut().unwrap().layout = Layout::new(seed);
+        });
+        let waits = decided(1, &odd);
+        assert!(
+            matches!(&waits, Decision::Wait(Wait::OtherLayout(seed, _)) if seed == "c"),
+            "{waits:?}"
+        );
         let twice = [blank("a", 1), blank("b", 2), blank("c", 1)];
         assert_eq!(decided(1, &twice), Decision::Wait(Wait::Same("a".into(), "c".into())));
     }

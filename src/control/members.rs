@@ -1,16 +1,21 @@
 //! Seats in the Raft group: who gets one, and who votes. Who should vote is the planner's to say.
 
 use super::core::{Core, leader};
-use super::message::{Join, Joined, Proposed};
+use super::message::{Join, Joined, Layout, Proposed};
 use super::pulse::now;
+use super::refusal::{NO_TOKEN, told};
 use super::types::{Metrics, Raft, node};
 use crate::clock;
 use crate::limits::{CONTROL_WRITE_MS_MAX, VOTER_LAG_ENTRIES_MAX};
-use cluster::control::{ControlCommand, ControlState, Credential, Outcome};
-use cluster::node::Phase;
+use cluster::control::{
+    ControlCommand, ControlState, Credential, Join as Admission, Outcome, Rejection,
+};
+use cluster::node::{Node, NodeId, Phase};
 use openraft::ChangeMembers;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 type Change = ChangeMembers<u64, super::types::Seat>;
@@ -19,7 +24,7 @@ impl Core {
     /// Gives a node a seat for its store, and has it admitted and registered. A node that lost its
     /// store leaves its old seat first: what the old one voted and acknowledged is not forgotten,
     /// because it does not count from then on.
-    pub(super) async fn seat(&self, join: Join) -> Joined {
+    pub(super) async fn seat(self: &Arc<Core>, join: Join) -> Joined {
         let _one = self.seating.lock().await;
         let (Some(raft), Some(metrics)) = (self.raft(), self.metrics()) else {
             return Joined::Refused("the control plane is starting".into());
@@ -30,22 +35,59 @@ impl Core {
         if !self.state().is_formed() {
             return Joined::Refused("the cluster is being formed".into());
         }
-        match self.reseat(&raft, &metrics, &join).await {
-            Ok(()) => {}
+        let credential = match self.credential(&join).await {
+            Ok(credential) => credential,
             Err(reason) => return Joined::Refused(reason),
-        }
-        let credential = match join.token {
-            None => Credential::Seed,
-            Some(hash) => Credential::Token { hash, shown_at_ms: clock::now().0 },
         };
-        let command = ControlCommand::Join { registration: join.registration, credential };
-        match self.write(command).await {
+        if let Err(reason) = self.reseat(&raft, &metrics, &join).await {
+            return Joined::Refused(reason);
+        }
+        let registration = join.registration.clone();
+        match self.write(ControlCommand::Join { registration, credential }).await {
             Proposed::Done(Outcome::Registered(_) | Outcome::Done) => Joined::Welcome,
-            Proposed::Done(other) => Joined::Refused(format!("{other:?}")),
+            Proposed::Done(other) => {
+                Joined::Refused(told(&other, &join.registration, self.state().protocol))
+            }
             Proposed::NotLeader(leader) => Joined::NotLeader(leader),
             Proposed::Refused(reason) => Joined::Refused(reason),
             Proposed::Unknown => Joined::Refused("it is not known whether that succeeded".into()),
         }
+    }
+
+    /// Why the node may join: it is of the cluster and lost its store, it is a seed, or it has a
+    /// token; a certificate of the cluster's authority it has anyway. Asked before it gets a seat,
+    /// which counts in Raft.
+    async fn credential(self: &Arc<Core>, join: &Join) -> Result<Credential, String> {
+        let (state, node) = (self.state(), join.registration.node);
+        if let Some(how) = Layout::new(state.settings.hash_seed).difference(join.layout) {
+            return Err(format!("node {} does not fit the cluster: {how}", node.number()));
+        }
+        let protocol = join.registration.protocol;
+        if !(protocol.min..=protocol.max).contains(&state.protocol) {
+            let rejected = Outcome::Rejected(Rejection::Protocol);
+            return Err(told(&rejected, &join.registration, state.protocol));
+        }
+        let is_known = state.nodes.get(&node).is_some_and(Node::is_member);
+        if is_known || state.settings.join == Admission::Certificate {
+            return Ok(Credential::Seed);
+        }
+        let shown_at_ms = clock::now().0;
+        match join.token.filter(|hash| state.admits(hash, node, shown_at_ms)) {
+            Some(hash) => Ok(Credential::Token { hash, shown_at_ms }),
+            None if self.is_seed(node).await => Ok(Credential::Seed),
+            None => Err(NO_TOKEN.into()),
+        }
+    }
+
+    /// Whether the node is the one at the address of a seed, as this node's settings name them.
+    async fn is_seed(self: &Arc<Core>, node: NodeId) -> bool {
+        let mut asked = JoinSet::new();
+        for seed in self.options.seeds.clone() {
+            let core = self.clone();
+            asked.spawn(async move { core.who(&seed).await });
+        }
+        let answers = asked.join_all().await;
+        answers.into_iter().flatten().any(|iam| iam.registration.node == node)
     }
 
     async fn reseat(&self, raft: &Raft, metrics: &Metrics, join: &Join) -> Result<(), String> {

@@ -85,11 +85,20 @@ pub(super) struct Who {
     pub(super) address: String,
 }
 
+/// How keys find their groups: the same on all nodes of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layout {
+    pub(super) slots: u16,
+    pub(super) groups: u16,
+    pub(super) hash_seed: u64,
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Iam {
     /// What it says of itself: the cluster begins with that.
     pub(super) registration: Registration,
+    pub(super) layout: Layout,
     pub(super) store: u64,
     pub(super) standing: Standing,
 }
@@ -109,6 +118,7 @@ pub(super) enum Standing {
 pub(super) struct Join {
     pub(super) seat: Seat,
     pub(super) registration: Registration,
+    pub(super) layout: Layout,
     pub(super) token: Option<TokenHash>,
 }
 

@@ -7,6 +7,7 @@ mod codec;
 mod core;
 mod disk;
 mod forming;
+mod full;
 mod lead;
 mod log;
 mod machine;
@@ -20,6 +21,7 @@ mod propose;
 mod publish;
 mod pulse;
 pub mod quic;
+mod refusal;
 mod run;
 #[cfg(test)]
 mod store_tests;
@@ -39,7 +41,7 @@ use publish::Shared;
 use run::Request;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,8 +55,8 @@ pub type PositionsHook = Box<dyn Fn(&[Group]) -> Vec<(Group, Position)> + Send +
 pub struct ControlOptions {
     /// Who this is.
     pub node: NodeId,
-    /// Folder of the store; `None`: in memory, so that a restart is that of a node that lost it.
-    pub folder: Option<PathBuf>,
+    /// Where its store is.
+    pub store: Store,
     /// Control addresses of the nodes that form the cluster, the same list on each of them; none:
     /// this node is a cluster of its own.
     pub seeds: Vec<String>,
@@ -78,6 +80,18 @@ pub struct ControlOptions {
     pub bind: Bind,
     /// See there.
     pub positions: PositionsHook,
+}
+
+/// Where the store of a control plane is.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In a folder, which is made if need be.
+    Folder(PathBuf),
+    /// In memory, so that a restart is that of a node that lost it.
+    Memory,
+    /// In a folder on a disk that is full while that says so: for tests.
+    #[doc(hidden)]
+    Fillable(PathBuf, Arc<AtomicBool>),
 }
 
 /// A running control plane.

@@ -86,8 +86,8 @@ pub(super) fn run(
             End::Stopped => return,
             End::Failed(reason) => {
                 tracing::error!(reason, "the control plane stopped; it begins anew");
-                around.shared.trouble(Some(reason));
-                if around.wait() {
+                around.shared.trouble(Some(reason.clone()));
+                if around.wait(&reason) {
                     return;
                 }
             }
@@ -118,10 +118,7 @@ fn config() -> Config {
 impl Around {
     /// Opens everything.
     fn begin(&self) -> Result<(Runtime, Opened), StartError> {
-        let place = match &self.options.folder {
-            Some(folder) => Place::Folder(folder.clone()),
-            None => Place::Memory,
-        };
+        let place = Place::of(&self.options.store);
         let number = self.options.node.number();
         let (disk, held, thread) = Disk::open(place, number).map_err(StartError::Disk)?;
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -157,7 +154,13 @@ impl Around {
     fn finish(&mut self, runtime: Runtime, opened: Opened) -> End {
         let Opened { core, disk, thread } = opened;
         let end = runtime.block_on(async {
-            let end = self.serve(&core).await;
+            let end = match (self.serve(&core).await, disk.failure()) {
+                (End::Failed(_), Some(reason)) => End::Failed(format!(
+                    "the control store cannot be written: {reason}; until it can, this node \
+                     neither votes nor serves"
+                )),
+                (end, _) => end,
+            };
             if let Some(raft) = core.raft() {
                 let _ = raft.shutdown().await;
             }
@@ -202,13 +205,27 @@ impl Around {
         }
     }
 
-    /// Waits before the next run; whether it is to stop instead.
-    fn wait(&mut self) -> bool {
+    /// Waits before the next run; whether it is to stop instead. Who asks for something meanwhile
+    /// is told why that cannot be.
+    fn wait(&mut self, reason: &str) -> bool {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return true };
         let pause = Duration::from_millis(CONTROL_REOPEN_MS);
-        runtime.block_on(async {
-            timeout(pause, self.stopped.wait_for(|stopped| *stopped)).await.is_ok()
-        })
+        let refuse = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = self.stopped.wait_for(|stopped| *stopped) => return,
+                    request = self.queue.recv() => match request {
+                        Some(Request::Propose(_, tell)) => {
+                            let _ = tell.send(Err(ControlError::NoLeader(reason.to_owned())));
+                        }
+                        Some(Request::Without(_) | Request::Room { .. }) => {}
+                        None => return,
+                    },
+                }
+            }
+        };
+        runtime.block_on(async { timeout(pause, refuse).await.is_ok() })
     }
 }
 

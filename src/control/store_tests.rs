@@ -230,9 +230,10 @@ fn stored_bytes_do_not_change() {
     let mut phase = Entry::from_app_data(ControlCommand::SetPhase {
         node: NodeId::new(2).unwrap(),
         phase: Phase::Draining,
+        at: None,
     });
     phase.log_id = id(2, 6);
-    assert_eq!(hex(codec::encode(&phase).unwrap()), "01020706010302".to_owned() + "02");
+    assert_eq!(hex(codec::encode(&phase).unwrap()), "0102070601030202".to_owned() + "00");
     let nodes = BTreeMap::from([(1, Seat { store: 9 }), (2, Seat { store: 8 })]);
     let members: Membership<u64, Seat> = Membership::new(vec![BTreeSet::from([1])], nodes);
     let mut membership = blank;

@@ -10,6 +10,11 @@ pub const ADMIN_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time between two questions of a command that waits until something is done.
 pub const ADMIN_POLL_MS: u64 = 250;
 
+/// How long a one-time token lets a node join, if nobody says otherwise.
+pub const JOIN_TOKEN_MS: u64 = 10 * 60 * 1000;
+/// Longest such time.
+pub const JOIN_TOKEN_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
 const _: () = assert!(super::CONTROL_PROPOSAL_MS_MAX < ADMIN_CALL_MS_MAX);
 /// Longest time in which no node answers before such a command gives up.
 pub const ADMIN_SILENT_MS_MAX: u64 = 5000;

@@ -5,19 +5,20 @@ use super::NodeError;
 use super::admin::Admin;
 use super::forward;
 use crate::clock;
-use crate::config::Config;
-use crate::control::{Control, ControlOptions, Published, quic};
+use crate::config::{self, Config};
+use crate::control::{Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
 use crate::replication::forward::FORWARD_CALL;
 use crate::replication::{Calls, Options, Replicator, World};
-use crate::security::Identity;
+use crate::security::{Identity, JoinToken};
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
-use cluster::control::{ControlCommand, GroupChange, Position, Settings};
-use cluster::node::{Addresses, ClientAddress, ClusterId, NodeId, Protocols};
+use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, TokenHash};
+use cluster::node::{Addresses, ClientAddress, NodeId, Protocols};
 use cluster::slot::Group;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -74,7 +75,7 @@ impl Cluster {
         config: &Config,
         membership: Membership,
         shared: &Arc<Shared>,
-        listening: &[SocketAddr],
+        announced: Vec<ClientAddress>,
         snapshots: Option<&Arc<Snapshotter>>,
         ready: &Arc<AtomicBool>,
     ) -> Result<Cluster, NodeError> {
@@ -83,7 +84,7 @@ impl Cluster {
         let lease = Lease::expired();
         let (worlds, world) = watch::channel(None);
         let (propose, proposals) = mpsc::channel(limits::CLUSTER_PROPOSALS_MAX);
-        let control = start_control(config, &membership, shared, listening, !restored.is_empty())?;
+        let control = start_control(config, &membership, shared, announced, !restored.is_empty())?;
         let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
@@ -170,25 +171,21 @@ fn start_control(
     config: &Config,
     membership: &Membership,
     shared: &Arc<Shared>,
-    listening: &[SocketAddr],
+    clients: Vec<ClientAddress>,
     restored: bool,
 ) -> Result<Arc<Control>, NodeError> {
     let cluster = &config.cluster;
     let at = |port: u16| SocketAddr::new(cluster.bind, port);
     let named = |port: u16| format!("{}:{port}", cluster.host());
-    let listeners = config.listeners(true);
-    let client = |(listener, at): (&crate::config::Listener, &SocketAddr)| {
-        let (host, port) = listener.reached_at(at.port());
-        ClientAddress { listener: listener.name.clone(), host, port, forward: listener.forward }
-    };
-    let addresses = Addresses {
-        control: named(cluster.port),
-        data: named(cluster.data_port),
-        clients: listeners.iter().zip(listening).map(client).collect(),
-    };
+    let addresses =
+        Addresses { control: named(cluster.port), data: named(cluster.data_port), clients };
     let settings = Settings {
         factor: cluster.replication_factor,
         hash_seed: membership.hash_seed,
+        join: match cluster.join {
+            config::Join::Token => Join::Token,
+            config::Join::Certificate => Join::Certificate,
+        },
         ..Settings::default()
     };
     let mut endpoint = peer::Options::new(at(cluster.port), Plane::Control);
@@ -197,16 +194,19 @@ fn start_control(
     let engine = shared.engine.clone();
     Control::start(ControlOptions {
         node: membership.node(),
-        folder: (!folder.as_os_str().is_empty()).then(|| folder.join("control")),
+        store: match folder.as_os_str().is_empty() {
+            true => Store::Memory,
+            false => Store::Folder(folder.join("control")),
+        },
         seeds: cluster.seeds.clone(),
         addresses,
         zone: cluster.zone.clone(),
         protocol: PROTOCOLS,
         fingerprint: Some(membership.identity.fingerprint()),
         restored,
-        cluster: Some(ClusterId(membership.identity.cluster().0)),
+        cluster: Some(membership.identity.cluster()),
         settings,
-        token: None,
+        token: join_token(&cluster.join_token)?,
         bind: quic::bind(endpoint, membership.identity.clone()),
         positions: Box::new(move |groups| {
             let position = |group: &Group| {
@@ -217,6 +217,15 @@ fn start_control(
         }),
     })
     .map_err(|error| NodeError::Cluster(error.to_string()))
+}
+
+/// The hash of the token in a file, if there is one.
+fn join_token(path: &Path) -> Result<Option<TokenHash>, NodeError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let token = JoinToken::load(path).map_err(|error| NodeError::Cluster(error.to_string()))?;
+    Ok(token.map(|token| token.hash()))
 }
 
 /// What the thread works with.

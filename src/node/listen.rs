@@ -4,6 +4,7 @@ use super::NodeError;
 use crate::config::{Config, Listener};
 use crate::security;
 use crate::worker::{self, Entrance};
+use cluster::node::ClientAddress;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub(super) struct Doors {
     pub(super) addresses: Vec<SocketAddr>,
     /// What the workers know of each.
     pub(super) entrances: Arc<[Entrance]>,
+    /// What other nodes tell clients of each.
+    pub(super) announced: Vec<ClientAddress>,
 }
 
 /// Opens all listeners of the configuration, each for all workers.
@@ -32,7 +35,13 @@ pub(super) fn open(config: &Config, clustered: bool, workers: usize) -> Result<D
         addresses.push(open_one(listener, server.tcp_backlog, &mut by_worker)?);
     }
     let entrance = |l: &Listener| Entrance { name: l.name.clone(), forwards: l.forward };
-    Ok(Doors { by_worker, addresses, entrances: listeners.iter().map(entrance).collect() })
+    let entrances = listeners.iter().map(entrance).collect();
+    let announce = |(listener, at): (&Listener, &SocketAddr)| {
+        let (host, port) = listener.reached_at(at.port());
+        ClientAddress { listener: listener.name.clone(), host, port, forward: listener.forward }
+    };
+    let announced = listeners.iter().zip(&addresses).map(announce).collect();
+    Ok(Doors { by_worker, addresses, entrances, announced })
 }
 
 /// Opens a listener for each worker, all on one address.

@@ -6,7 +6,7 @@ use super::sender::Sender;
 use super::transport::{self, Address, Farewell, Plane};
 use super::{Handler, PeerError, incoming};
 use crate::limits;
-use crate::security::{Identity, NodeName};
+use crate::security::{Identity, NodeName, any_node};
 use bytes::Bytes;
 use cluster::topology::NodeId;
 use parking_lot::Mutex;
@@ -234,7 +234,7 @@ impl Endpoint {
     ) -> Result<(NodeId, Bytes), PeerError> {
         let mut is_asked = false;
         let asked = async {
-            let any = self.core.name.cluster.any_node();
+            let any = any_node(self.core.name.cluster);
             let unreachable = |error: io::Error| PeerError::Unreachable(error.to_string());
             let (connection, peer) = dial(&self.core, address, &any).await.map_err(unreachable)?;
             is_asked = true;

@@ -8,7 +8,7 @@ use super::link::{admitted, say};
 use super::receiver::Receiver;
 use super::transport::Farewell;
 use crate::limits;
-use crate::security::Peer;
+use crate::security::{Peer, any_node};
 use bytes::Bytes;
 use cluster::topology::NodeId;
 use quinn::crypto::rustls::HandshakeData;
@@ -82,7 +82,7 @@ async fn handshake(core: &Core, incoming: Incoming) -> Result<(Connection, Peer)
 /// Tells the peer that it is accepted, and takes what it sends until the end of the connection.
 async fn greet(core: &Arc<Core>, connection: Connection, peer: Peer) -> Result<(), String> {
     let node = peer.name.node;
-    let visit = core.name.cluster.any_node();
+    let visit = any_node(core.name.cluster);
     let is_visit = asked_for(&connection).is_some_and(|name| name == visit);
     if is_visit && core.visits.load(Ordering::Relaxed) >= limits::PEER_VISITS_MAX {
         connection.close(Farewell::Refused.code(), b"too many visitors");

@@ -2,6 +2,7 @@
 //! the cluster's id is drawn for and written in, and by name it can vouch for no other cluster.
 //! Knows files and certificates; no connection.
 
+use super::name::{domain, of_authority};
 use super::{ClusterId, Identity, NodeName, SecurityError, files, tls};
 use crate::clock;
 use cluster::topology::NodeId;
@@ -154,13 +155,12 @@ fn make(error: &rcgen::Error) -> SecurityError {
 
 /// The same for the same cluster, dates apart: signing needs no more of them than the subject.
 fn authority_params(cluster: ClusterId) -> Result<CertificateParams, SecurityError> {
-    let mut params =
-        CertificateParams::new(vec![cluster.domain()]).map_err(|error| make(&error))?;
+    let mut params = CertificateParams::new(vec![domain(cluster)]).map_err(|error| make(&error))?;
     params.distinguished_name = called(&format!("CrabCache cluster {cluster}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: vec![GeneralSubtree::DnsName(cluster.domain())],
+        permitted_subtrees: vec![GeneralSubtree::DnsName(domain(cluster))],
         excluded_subtrees: Vec::new(),
     });
     valid_for(&mut params, CA_LIFE);
@@ -195,7 +195,7 @@ fn valid_for(params: &mut CertificateParams, life: Duration) {
 fn read_authority(pem: &str) -> Result<(ClusterId, Vec<u8>), SecurityError> {
     let der =
         CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| SecurityError::NoCertificate)?;
-    let cluster = ClusterId::of_authority(&der)?;
+    let cluster = of_authority(&der)?;
     let cert = EndEntityCert::try_from(&der).map_err(|_| SecurityError::NoCertificate)?;
     Ok((cluster, cert.subject_public_key_info().to_vec()))
 }

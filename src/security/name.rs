@@ -2,6 +2,7 @@
 //! only; who signed them is the business of `tls`.
 
 use super::SecurityError;
+use cluster::node::ClusterId;
 use cluster::topology::NodeId;
 use rustls::pki_types::CertificateDer;
 use std::fmt;
@@ -14,10 +15,6 @@ const NODE: &str = "node-";
 /// Stands where a node's name would, when any node of the cluster will do.
 const ANY: &str = "any";
 
-/// A cluster: 128 random bits, drawn when its certificate authority is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClusterId(pub u128);
-
 /// A node of a cluster, as its certificate names it: `node-<16 hex>.<32 hex>.crabcache`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NodeName {
@@ -27,38 +24,29 @@ pub struct NodeName {
     pub cluster: ClusterId,
 }
 
-/// 32 hexadecimal digits.
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+/// The name of the cluster, which its authority's certificate bears.
+pub(super) fn domain(cluster: ClusterId) -> String {
+    format!("{cluster}.{DOMAIN}")
 }
 
-impl ClusterId {
-    /// The name of the cluster, which its authority's certificate bears.
-    pub(super) fn domain(self) -> String {
-        format!("{self}.{DOMAIN}")
-    }
+/// What to ask for when any node of the cluster will do.
+pub fn any_node(cluster: ClusterId) -> String {
+    format!("{ANY}.{}", domain(cluster))
+}
 
-    /// What to ask for when any node of the cluster will do.
-    pub fn any_node(self) -> String {
-        format!("{ANY}.{}", self.domain())
-    }
+fn of_domain(text: &str) -> Option<ClusterId> {
+    let digits = text.strip_suffix(DOMAIN)?.strip_suffix('.')?;
+    hex(digits, 32).map(ClusterId)
+}
 
-    fn of_domain(text: &str) -> Option<ClusterId> {
-        let digits = text.strip_suffix(DOMAIN)?.strip_suffix('.')?;
-        hex(digits, 32).map(ClusterId)
-    }
-
-    /// The cluster whose authority this is the certificate of.
-    pub(super) fn of_authority(ca: &CertificateDer<'_>) -> Result<ClusterId, SecurityError> {
-        names(ca)?.iter().find_map(|name| ClusterId::of_domain(name)).ok_or(SecurityError::Nameless)
-    }
+/// The cluster whose authority this is the certificate of.
+pub(super) fn of_authority(ca: &CertificateDer<'_>) -> Result<ClusterId, SecurityError> {
+    names(ca)?.iter().find_map(|name| of_domain(name)).ok_or(SecurityError::Nameless)
 }
 
 impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{NODE}{:016x}.{}", self.node.number(), self.cluster.domain())
+        write!(f, "{NODE}{:016x}.{}", self.node.number(), domain(self.cluster))
     }
 }
 
@@ -67,7 +55,7 @@ impl NodeName {
     pub fn parse(text: &str) -> Option<NodeName> {
         let (node, cluster) = text.strip_prefix(NODE)?.split_once('.')?;
         let number = u64::try_from(hex(node, 16)?).ok()?;
-        Some(NodeName { node: NodeId::new(number)?, cluster: ClusterId::of_domain(cluster)? })
+        Some(NodeName { node: NodeId::new(number)?, cluster: of_domain(cluster)? })
     }
 
     /// What the certificate calls its bearer. Who signed it is not looked at.
@@ -97,7 +85,7 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClusterId, NodeName};
+    use super::{ClusterId, NodeName, any_node, domain, of_domain};
     use cluster::topology::NodeId;
 
     #[test]
@@ -106,16 +94,16 @@ mod tests {
         let text = format!("node-0000000000000abc.{}feed.crabcache", "0".repeat(28));
         assert_eq!(name.to_string(), text);
         assert_eq!(NodeName::parse(&text), Some(name));
-        assert_eq!(ClusterId::of_domain(&name.cluster.domain()), Some(name.cluster));
+        assert_eq!(of_domain(&domain(name.cluster)), Some(name.cluster));
     }
 
     #[test]
     fn what_is_no_name() {
-        let cluster = ClusterId(7).domain();
+        let cluster = domain(ClusterId(7));
         for wrong in [
             String::new(),
             "localhost".into(),
-            ClusterId(7).any_node(),
+            any_node(ClusterId(7)),
             format!("node-0000000000000000.{cluster}"),
             format!("node-abc.{cluster}"),
             format!("node-0000000000000ABC.{cluster}"),

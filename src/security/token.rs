@@ -54,7 +54,7 @@ pub fn check_bind(address: IpAddr, has_tokens: bool, protected: bool) -> Result<
     ))
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

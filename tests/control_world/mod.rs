@@ -1,12 +1,13 @@
 //! A cluster of control planes in one process, over a transport in memory. Knows no data: every
 //! node says that its copies are complete.
+#![allow(dead_code, reason = "each test uses some of it")]
 
-use cluster::control::{Position, Settings};
+use cluster::control::{ControlCommand, Outcome, Position, Settings, Token};
 use cluster::node::{Addresses, NodeId, Protocols};
 use cluster::record::{Epoch, Seq};
 use cluster::slot::Group;
 use crabcache::control::memory::Network;
-use crabcache::control::{Control, ControlOptions, Published};
+use crabcache::control::{Control, ControlError, ControlOptions, Published, Store};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub(crate) struct World {
     pub runtime: Runtime,
     nodes: BTreeMap<u64, Arc<Control>>,
     seeds: Vec<String>,
-    settings: Settings,
+    pub settings: Settings,
     folder: TempDir,
 }
 
@@ -52,7 +53,12 @@ impl World {
 
     /// All seeds run and are registered.
     pub(crate) fn formed(seeds: u64) -> World {
-        let mut world = World::new(seeds);
+        World::formed_with(seeds, Settings::default())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn formed_with(seeds: u64, settings: Settings) -> World {
+        let mut world = World { settings, ..World::new(seeds) };
         (1..=seeds).for_each(|number| world.start(number));
         for number in 1..=seeds {
             let all = usize::try_from(seeds).expect("few");
@@ -71,13 +77,21 @@ impl World {
         self.start_at(number, &address(number));
     }
 
-    pub(crate) fn start_at(&mut self, number: u64, address: &str) {
-        let addresses = Addresses { control: address.to_owned(), ..Addresses::default() };
-        let started = Control::start(ControlOptions {
+    pub(crate) fn start_at(&mut self, number: u64, at: &str) {
+        let bind = self.network.bind(node(number), at);
+        self.start_with(number, |options| {
+            (options.addresses.control, options.bind) = (at.to_owned(), bind);
+        });
+    }
+
+    /// Starts a node that differs from the others in something.
+    pub(crate) fn start_with(&mut self, number: u64, change: impl FnOnce(&mut ControlOptions)) {
+        let address = &address(number);
+        let mut options = ControlOptions {
             node: node(number),
-            folder: Some(self.folder(number)),
+            store: Store::Folder(self.folder(number)),
             seeds: self.seeds.clone(),
-            addresses,
+            addresses: Addresses { control: address.clone(), ..Addresses::default() },
             zone: String::new(),
             protocol: Protocols { min: 1, max: 1 },
             fingerprint: None,
@@ -87,12 +101,61 @@ impl World {
             token: None,
             bind: self.network.bind(node(number), address),
             positions: Box::new(complete),
-        });
+        };
+        change(&mut options);
+        let started = Control::start(options);
         self.nodes.insert(number, started.expect("a control plane"));
     }
 
     pub(crate) fn stop(&mut self, number: u64) {
         self.nodes.remove(&number).expect("it runs").shutdown();
+    }
+
+    /// Has a command decided, with as many tries as it takes.
+    pub(crate) fn decide(&self, number: u64, command: impl Fn(&Published) -> ControlCommand) {
+        let control = self.control(number);
+        let decided = self.runtime.block_on(async {
+            let tries = async {
+                loop {
+                    match control.propose(command(&control.published())).await {
+                        Ok(outcome) => return outcome,
+                        Err(ControlError::Stopped) => panic!("it has stopped"),
+                        Err(_) => {}
+                    }
+                }
+            };
+            timeout(PATIENCE, tries).await
+        });
+        assert_eq!(decided, Ok(Outcome::Done), "{:?}", control.published().trouble);
+    }
+
+    /// The cluster takes a token for a node, asked by another; its hash.
+    pub(crate) fn token(&self, by: u64, number: u64) -> [u8; 32] {
+        let hash = [u8::try_from(number).expect("few"); 32];
+        let token = Token { node: Some(node(number)), expires_at_ms: u64::MAX };
+        self.decide(by, |_| ControlCommand::AddToken { hash, token });
+        hash
+    }
+
+    /// A setting changes.
+    pub(crate) fn set_moves(&self, by: u64, moves_max: u16) {
+        self.decide(by, |p| {
+            let settings = Settings { moves_max, ..p.state.settings.clone() };
+            ControlCommand::Settings { settings, at: None }
+        });
+    }
+
+    /// Every node knows of the setting.
+    pub(crate) fn all_know(&self, numbers: &[u64], moves_max: u16) {
+        for number in numbers {
+            self.wait(*number, "told", |p| p.state.settings.moves_max == moves_max);
+        }
+    }
+
+    /// Starts a node that is none of the seeds, with a token.
+    pub(crate) fn start_joining(&mut self, number: u64) {
+        let hash = self.token(1, number);
+        self.start_with(number, |options| options.token = Some(hash));
     }
 
     /// Its disk is gone.

@@ -32,13 +32,17 @@ impl ControlState {
             ControlCommand::Join { registration, credential } => {
                 self.join(registration, *credential)
             }
-            ControlCommand::SetPhase { node, phase } => self.set_phase(*node, *phase),
+            ControlCommand::SetPhase { node, phase, at } => {
+                self.check_revision(*at).and_then(|()| self.set_phase(*node, *phase))
+            }
             ControlCommand::Change(changes) => {
                 let results: Vec<_> = changes.iter().map(|one| self.change(one)).collect();
                 let touched = self.touch(results.iter().any(Result::is_ok));
                 touched.map(|_| Outcome::Changed(results))
             }
-            ControlCommand::Settings(settings) => self.set_settings(settings),
+            ControlCommand::Settings { settings, at } => {
+                self.check_revision(*at).and_then(|()| self.set_settings(settings))
+            }
             ControlCommand::AddToken { hash, token } => self.add_token(*hash, *token),
             ControlCommand::RemoveToken(hash) => {
                 let known = self.tokens.remove(hash).is_some();
@@ -53,6 +57,16 @@ impl ControlState {
     fn touch(&mut self, changed: bool) -> Done {
         self.version += u64::from(changed);
         Ok(Outcome::Done)
+    }
+
+    /// The same for what operators ask for.
+    fn revise(&mut self, changed: bool) -> Done {
+        self.revision += u64::from(changed);
+        self.touch(changed)
+    }
+
+    fn check_revision(&self, at: Option<u64>) -> Result<(), Rejection> {
+        at.is_none_or(|at| at == self.revision).then_some(()).ok_or(Rejection::Revision)
     }
 
     fn form(&mut self, cluster: ClusterId, settings: &Settings, nodes: &[Registration]) -> Done {
@@ -172,9 +186,7 @@ impl ControlState {
         match credential {
             Credential::Seed => {}
             Credential::Token { hash, shown_at_ms } => {
-                let token = self.tokens.get(&hash).ok_or(Rejection::Token)?;
-                let for_it = token.node.is_none_or(|node| node == registration.node);
-                if !for_it || token.expires_at_ms < shown_at_ms {
+                if !self.admits(&hash, registration.node, shown_at_ms) {
                     return Err(Rejection::Token);
                 }
                 self.tokens.remove(&hash);
@@ -210,7 +222,7 @@ impl ControlState {
             self.forget(id);
             self.raise_protocol();
         }
-        self.touch(from != phase)
+        self.revise(from != phase)
     }
 
     /// The node keeps nothing any more; of the last copies a trace stays.
@@ -232,7 +244,7 @@ impl ControlState {
         settings.check_change(&self.settings).map_err(Rejection::Settings)?;
         let changed = self.settings != *settings;
         self.settings = settings.clone();
-        self.touch(changed)
+        self.revise(changed)
     }
 
     fn add_token(&mut self, hash: TokenHash, token: Token) -> Done {

@@ -206,14 +206,70 @@ impl Map {
 
     /// Exchanges roles inside groups until nobody is first too often; nothing is copied.
     pub(super) fn balance_primaries(&mut self) {
-        let caps = self.first_caps(self.primaries.iter().sum());
-        for _ in 0..self.targets.len() {
+        let mut caps = self.first_caps(self.primaries.iter().sum());
+        // Each promotion leaves one less to do, and caps change hands before one.
+        for _ in 0..2 * self.targets.len() {
             if let Some((g, i)) = self.role_move(&caps) {
                 self.promote(g, i);
-            } else if !self.role_chain(&caps) {
+            } else if let Some((from, to)) = self.cap_move(&caps) {
+                caps.swap(from, to);
+            } else if !self.role_exchange(&caps) && !self.role_chain(&caps) {
                 return;
             }
         }
+    }
+
+    /// Who should keep the odd group in whose place: of two of which the other gives it at once,
+    /// while this one could not.
+    fn cap_move(&self, caps: &[usize]) -> Option<(usize, usize)> {
+        let takers = self.below(&self.primaries, caps);
+        let over = (0..caps.len()).filter(|&at| self.gains[at] && self.primaries[at] > caps[at]);
+        let gives = |at: usize| {
+            let of = |target: &&Vec<usize>| target.first() == Some(&at);
+            let takes = |target: &Vec<usize>| target.iter().any(|at| takers.contains(at));
+            self.targets.iter().filter(of).any(takes)
+        };
+        over.into_iter().find_map(|keeps| {
+            let cap = caps[keeps] + 1;
+            let odd = |&at: &usize| self.gains[at] && caps[at] == cap && self.primaries[at] == cap;
+            let other = (0..caps.len()).filter(odd).find(|&at| gives(at))?;
+            Some((keeps, other))
+        })
+    }
+
+    /// Gives one that is first not often enough the copy, and with it the role, of one that is too
+    /// often, and back a copy that was to go the same way without the role: as much is copied, and
+    /// one role moves where a chain would move several.
+    fn role_exchange(&mut self, caps: &[usize]) -> bool {
+        let takers = self.below(&self.primaries, caps);
+        for (g, target) in self.targets.iter().enumerate() {
+            let Some(&from) = target.first().filter(|&&from| self.primaries[from] > caps[from])
+            else {
+                continue;
+            };
+            for &to in takers.iter().filter(|&&to| self.may_take(g, to)) {
+                if self.zones_won(g, 0, to) < 0 {
+                    continue;
+                }
+                if let Some((h, i)) = self.passed(from, to) {
+                    self.replace(h, i, from);
+                    self.replace(g, 0, to);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// A group of which `to` gets the copy that `from` has, and not the role.
+    fn passed(&self, from: usize, to: usize) -> Option<(usize, usize)> {
+        let places = |(h, target): (usize, &Vec<usize>)| {
+            let i = target.iter().skip(1).position(|&at| at == to)? + 1;
+            let was = self.before[h].contains(&from) && !self.before[h].contains(&to);
+            let back = was && !target.contains(&from) && self.zones_won(h, i, from) >= 0;
+            back.then_some((h, i))
+        };
+        self.targets.iter().enumerate().find_map(places)
     }
 
     fn role_move(&self, caps: &[usize]) -> Option<(usize, usize)> {

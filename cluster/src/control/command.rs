@@ -35,11 +35,19 @@ pub enum ControlCommand {
         node: NodeId,
         /// `Active`, `Draining`, `Leaving` or `Gone`.
         phase: Phase,
+        /// The [`revision`](super::ControlState::revision) that this is about, if it is about
+        /// one: another rejects it.
+        at: Option<u64>,
     },
     /// Changes of groups, each with its own compare-and-set.
     Change(Vec<GroupChange>),
     /// Other settings.
-    Settings(Settings),
+    Settings {
+        /// All of them.
+        settings: Settings,
+        /// As for `SetPhase`: else of two who change something at once one undoes it.
+        at: Option<u64>,
+    },
     /// A one-time token is valid.
     AddToken {
         /// Its hash.
@@ -187,6 +195,8 @@ pub enum Rejection {
     LastNode,
     /// The settings are refused.
     Settings(SettingsError),
+    /// Somebody else has changed settings or a node's phase meanwhile.
+    Revision,
     /// The group has changed meanwhile.
     Version,
     /// The proposer, or the one deposed, is not the primary.

@@ -22,7 +22,7 @@ pub use health::{Health, Position};
 pub use placement::{Candidate, place};
 pub use plan::plan;
 pub use settings::{
-    FACTOR_MAX, MOVES_MAX, Replication, Settings, SettingsError, VIRTUAL_NODES_MAX,
+    FACTOR_MAX, Join, MOVES_MAX, Replication, Settings, SettingsError, VIRTUAL_NODES_MAX,
 };
 pub use state::{ControlState, GroupConfig};
 pub use voters::wanted_voters;

@@ -12,6 +12,15 @@ pub enum Replication {
     Sync,
 }
 
+/// What a node shows that was not of the cluster and is none of the seeds, to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Join {
+    /// Its certificate and a one-time token.
+    Token,
+    /// Its certificate is enough.
+    Certificate,
+}
+
 /// What holds for the whole cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -41,6 +50,8 @@ pub struct Settings {
     pub moves_max: u16,
     /// Most bytes a second that a node sends to resync others; 0: no bound.
     pub resync_bytes_per_second: u64,
+    /// What a node shows to be let in.
+    pub join: Join,
 }
 
 /// Why settings are refused.
@@ -77,6 +88,7 @@ impl Default for Settings {
             virtual_nodes: 8,
             moves_max: 16,
             resync_bytes_per_second: 64 * 1024 * 1024,
+            join: Join::Token,
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct ControlState {
     pub cluster: ClusterId,
     /// One more with every command that changed something; the version of the topology.
     pub version: u64,
+    /// One more with every change of settings or of a node's phase, which operators ask for: who
+    /// decides by what they have seen names the revision that they saw.
+    pub revision: u64,
     /// What holds for the whole cluster.
     pub settings: Settings,
     /// Everybody who is or was of the cluster.
@@ -83,6 +86,7 @@ impl ControlState {
         ControlState {
             cluster: ClusterId(0),
             version: 0,
+            revision: 0,
             settings: Settings::default(),
             nodes: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -117,6 +121,14 @@ impl ControlState {
     /// Whether this is the newest start of a node of the cluster.
     pub fn is_current(&self, member: Member) -> bool {
         self.member(member.node) == Some(member)
+    }
+
+    /// Whether a token with this hash lets the node join at this wall time.
+    pub fn admits(&self, hash: &TokenHash, node: NodeId, at_ms: u64) -> bool {
+        let fits = |token: &Token| {
+            token.node.is_none_or(|for_it| for_it == node) && at_ms <= token.expires_at_ms
+        };
+        self.tokens.get(hash).is_some_and(fits)
     }
 
     /// Who votes.

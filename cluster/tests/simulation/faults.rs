@@ -54,7 +54,7 @@ impl World {
     }
 
     fn ask_phase(&mut self, node: NodeId, phase: Phase) {
-        self.propose(node, ControlCommand::SetPhase { node, phase });
+        self.propose(node, ControlCommand::SetPhase { node, phase, at: None });
     }
 
     fn happens(&mut self, nodes: &[NodeId], until: Millis) {

@@ -1,5 +1,6 @@
-//! `crabcache cluster add`: a certificate and settings for one node more, and how to start it; then
-//! waits until it has its share. Knows no secret of the cluster but its authority's folder.
+//! `crabcache cluster add`: a certificate, a token and settings for one node more, and how to
+//! start it; then waits until it has its share. Knows no secret of the cluster but its authority's
+//! folder.
 
 use super::call::{CallError, Target};
 use super::change::settle;
@@ -7,7 +8,7 @@ use super::document::Status;
 use super::node_file::{NewNode, Ports};
 use super::wait::{Progress, Watch};
 use super::{Done, Waiting, print};
-use crate::security::Authority;
+use crate::security::{Authority, JoinToken};
 use ::cluster::node::NodeId;
 use clap::Args;
 use std::net::IpAddr;
@@ -42,6 +43,18 @@ pub(in crate::cli) struct Options {
     target: Target,
 }
 
+/// For `token`.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct ForNode {
+    /// The number of the node that is to join.
+    node: u64,
+    /// How long it may take; else 10 minutes.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+    #[command(flatten)]
+    target: Target,
+}
+
 pub(super) fn run(options: &Options) -> Done {
     let status = Status::of(&options.target)?;
     let authority = Authority::load(&options.ca).map_err(|e| CallError::Other(e.to_string()))?;
@@ -52,8 +65,11 @@ pub(super) fn run(options: &Options) -> Done {
             options.target.address()
         )));
     }
-    let node = new_node(options, &status)?;
+    let mut node = new_node(options, &status)?;
     let id = node.id.number();
+    if status.node(id).is_none() {
+        node.token = Some(token(&options.target, node.id, None)?);
+    }
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(format!("node-{id}")));
     let path = node.write(&authority, &out)?;
     let program = std::env::current_exe().unwrap_or_else(|_| "crabcache".into());
@@ -74,6 +90,30 @@ pub(super) fn run(options: &Options) -> Done {
         }
     })?;
     settle(&options.target, &options.waiting)
+}
+
+/// Makes a token for a node that is to join, and has the cluster take it. Only its SHA-256 goes
+/// over the wire.
+pub(in crate::cli) fn token(
+    target: &Target,
+    node: NodeId,
+    seconds: Option<u64>,
+) -> Result<JoinToken, CallError> {
+    let token = JoinToken::new().map_err(|error| CallError::Other(error.to_string()))?;
+    let (hash, node) = (token.hash_text(), node.number().to_string());
+    let seconds = seconds.map(|seconds| seconds.to_string());
+    let words = ["TOKEN", &hash, &node].into_iter().chain(seconds.as_deref());
+    target.ask(&words.collect::<Vec<&str>>())?;
+    Ok(token)
+}
+
+/// Prints a token for a node whose settings somebody else makes.
+pub(super) fn print_token(options: &ForNode) -> Done {
+    let wrong = || CallError::Other("nodes are numbered from 1 on".into());
+    let node = NodeId::new(options.node).ok_or_else(wrong)?;
+    let token = token(&options.target, node, options.seconds)?;
+    print(&format!("{}\n", token.expose()));
+    Ok(())
 }
 
 fn new_node(options: &Options, status: &Status) -> Result<NewNode, CallError> {
@@ -102,6 +142,7 @@ fn new_node(options: &Options, status: &Status) -> Result<NewNode, CallError> {
         max_memory: None,
         factor: None,
         durable: false,
+        token: None,
     })
 }
 
@@ -126,7 +167,8 @@ fn beside(status: &Status, number: u64) -> Result<Ports, CallError> {
 fn told(node: &NewNode, path: &Path, out: &Path) -> String {
     let id = node.id.number();
     format!(
-        "node {id}: certificate, key and settings are in {}\n\
+        "node {id}: certificate, key, token and settings are in {}; the token lets it join once,\n\
+         within 10 minutes\n\
          clients on {host}:{}, forwarding {}, control {}/udp, data {}/udp\n\
          if it runs elsewhere, move that folder there and change the paths in the settings; a\n\
          cluster whose clients need tokens wants server.tokens there too\n\n\

@@ -1,7 +1,7 @@
 //! `crabcache cluster`: what an operator does with a cluster, from any node's client port. Knows no
 //! cluster; each file below knows one thing to do or to show.
 
-mod add;
+pub(super) mod add;
 mod ca;
 pub(super) mod call;
 mod change;
@@ -22,6 +22,8 @@ pub(super) enum Options {
     Status(Target),
     /// Make a node's certificate and settings, and wait until it has its share.
     Add(add::Options),
+    /// Make a one-time token with which a node may join, and print it: `add` does that too.
+    Token(add::ForNode),
     /// Empty a node, wait until its clients are gone, take it off the list.
     Remove(change::Remove),
     /// Empty a node until `undrain`: before maintenance.
@@ -63,6 +65,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         Options::Ca(options) => return ca::run(options),
         Options::Status(target) => show::status(target),
         Options::Add(options) => add::run(options),
+        Options::Token(options) => add::print_token(options),
         Options::Remove(options) => change::remove(options),
         Options::Drain(options) => change::drain(options),
         Options::Undrain(options) => change::undrain(options),

@@ -1,7 +1,9 @@
 //! The settings of a new node as a file, and its certificate beside it. Knows no running node.
 
 use super::call::CallError;
-use crate::security::{Authority, CA_CERT, NODE_CERT, NODE_KEY, SecurityError};
+use crate::security::{
+    Authority, CA_CERT, JOIN_TOKEN, JoinToken, NODE_CERT, NODE_KEY, SecurityError,
+};
 use ::cluster::node::NodeId;
 use std::fmt::Write;
 use std::fs;
@@ -26,6 +28,8 @@ pub(in crate::cli) struct NewNode {
     pub(in crate::cli) factor: Option<u32>,
     /// Whether its data is to outlive it.
     pub(in crate::cli) durable: bool,
+    /// What it joins with, if it is to join a cluster that is there.
+    pub(in crate::cli) token: Option<JoinToken>,
 }
 
 /// Its ports.
@@ -71,7 +75,8 @@ impl Ports {
 }
 
 impl NewNode {
-    /// Makes the folder, the certificate and the settings; where these are already, they stay.
+    /// Makes the folder, the certificate and the settings; where these are already, they stay. A
+    /// token takes the place of an earlier one.
     /// The path of the settings.
     pub(in crate::cli) fn write(
         &self,
@@ -82,6 +87,9 @@ impl NewNode {
         if !dir.join(NODE_CERT).exists() {
             let issued: Result<_, SecurityError> = authority.issue(self.id, &dir);
             issued.map_err(|error| CallError::Other(error.to_string()))?;
+        }
+        if let Some(token) = &self.token {
+            token.save(&dir).map_err(|error| CallError::Other(error.to_string()))?;
         }
         let path = dir.join(NODE_FILE);
         if !path.exists() {
@@ -118,7 +126,9 @@ impl NewNode {
         if let Some(factor) = self.factor {
             let _ = writeln!(text, "replication_factor = {factor}");
         }
-        for (key, name) in [("ca", CA_CERT), ("cert", NODE_CERT), ("key", NODE_KEY)] {
+        let token = self.token.as_ref().map(|_| ("join_token", JOIN_TOKEN));
+        let files = [("ca", CA_CERT), ("cert", NODE_CERT), ("key", NODE_KEY)];
+        for (key, name) in files.into_iter().chain(token) {
             let _ = writeln!(text, "{key} = {}", file(name));
         }
         text
@@ -134,6 +144,7 @@ pub(in crate::cli) fn failed(path: &Path, error: &io::Error) -> CallError {
 mod tests {
     use super::{NewNode, Ports};
     use crate::config::Config;
+    use crate::security::JoinToken;
     use ::cluster::node::NodeId;
     use std::path::Path;
 
@@ -148,6 +159,7 @@ mod tests {
             max_memory: Some("256MiB".into()),
             factor: Some(2),
             durable: true,
+            token: Some(JoinToken::new().unwrap()),
         };
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), node.toml(Path::new("/a b"))).unwrap();
@@ -155,6 +167,7 @@ mod tests {
         assert!(config.cluster.enabled);
         assert_eq!(config.cluster.seeds, node.seeds);
         assert_eq!(config.cluster.key, Path::new("/a b/node.key"));
+        assert_eq!(config.cluster.join_token, Path::new("/a b/join.token"));
         assert_eq!((config.server.port, config.cluster.port), (7004, 7104));
         assert_eq!(config.cluster.data_port, 7304);
         assert_eq!((config.http.port, config.memory.max_bytes()), (9093, Some(256 << 20)));

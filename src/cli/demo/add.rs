@@ -3,6 +3,7 @@
 
 use super::nodes::{Ending, Nodes, check_ports};
 use super::{MARK, Place};
+use crate::cli::cluster::add::token;
 use crate::cli::cluster::call::{CallError, Target};
 use crate::cli::cluster::document::Status;
 use crate::cli::cluster::node_file::NewNode;
@@ -20,7 +21,8 @@ pub(super) fn run(place: &Place) -> Result<(), CallError> {
     }
     let first = place.ports(1)?.clients;
     let address = Some(format!("127.0.0.1:{first}"));
-    let status = Status::of(&Target { address, token_file: None, json: true })?;
+    let target = Target { address, token_file: None, json: true };
+    let status = Status::of(&target)?;
     let known = status.nodes.iter().map(|node| node.id).chain(status.gone.iter().copied());
     let number = known.max().unwrap_or(0) + 1;
     let none = || CallError::Other("there is no number left for a node".into());
@@ -38,6 +40,7 @@ pub(super) fn run(place: &Place) -> Result<(), CallError> {
         max_memory: None,
         factor: None,
         durable: false,
+        token: Some(token(&target, id, None)?),
     };
     let path = node.write(&authority, &dir.join(format!("node-{number}")))?;
     let ending = Ending::new()?;

@@ -69,6 +69,15 @@ pub(super) const ROWS: &[Spec] = &[
         ]),
     ),
     row(
+        "crabcache|token",
+        -4,
+        &Docs::new("Lets a node join once, by a token's SHA-256.", SINCE, "server").arguments(&[
+            Argument::string("sha256"),
+            NODE,
+            Argument::integer("seconds").optional(),
+        ]),
+    ),
+    row(
         "crabcache|form",
         -3,
         &Docs::new("Forms the cluster without these seeds.", SINCE, "server")

@@ -42,13 +42,11 @@ const _: () = assert!(HASH_SLOTS.is_power_of_two() && COMMANDS < HASH_SLOTS / 2)
 /// How many rows there are.
 pub(super) const COMMANDS: usize = count();
 /// All rows; the number of each is its place.
-pub(super) static TABLE: [Spec; COMMANDS] = ASSEMBLED;
+pub(super) static TABLE: [Spec; COMMANDS] = assemble();
 /// Their names, for constants.
 pub(super) const NAMES: [&str; COMMANDS] = names();
 /// Where to find a command by name: open addressing, linear probing.
 pub(super) static SLOTS: [Slot; HASH_SLOTS] = slots();
-
-const ASSEMBLED: [Spec; COMMANDS] = assemble();
 
 const fn count() -> usize {
     let (mut rows, mut i) = (0, 0);
@@ -85,7 +83,7 @@ const fn names() -> [&'static str; COMMANDS] {
     let mut names = [""; COMMANDS];
     let mut row = 0;
     while row < COMMANDS {
-        names[row] = ASSEMBLED[row].name;
+        names[row] = TABLE[row].name;
         row += 1;
     }
     names

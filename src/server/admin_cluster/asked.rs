@@ -1,5 +1,7 @@
 //! What was asked, read from the words of a CRABCACHE command. Pure; knows no cluster.
 
+use crate::limits::operators::{JOIN_TOKEN_MS, JOIN_TOKEN_MS_MAX};
+use cluster::control::TokenHash;
 use cluster::node::NodeId;
 use cluster::slot::Slot;
 
@@ -21,6 +23,12 @@ pub(super) enum Asked {
         first: Slot,
         last: Slot,
         to: NodeId,
+    },
+    /// The node may join with the token that has this hash.
+    Token {
+        hash: TokenHash,
+        node: NodeId,
+        ttl_ms: u64,
     },
     /// Seeds that are not waited for.
     Form {
@@ -55,6 +63,10 @@ impl Asked {
                     return Err("ERR the last slot is before the first".into());
                 }
                 return Ok(Asked::Move { first, last, to: node(args[2])? });
+            }
+            "token" => {
+                let (hash, node) = (hash(args[0])?, node(args[1])?);
+                return Ok(Asked::Token { hash, node, ttl_ms: ttl_ms(args.get(2).copied())? });
             }
             "drain" => Verb::Drain,
             "undrain" => Verb::Undrain,
@@ -94,6 +106,27 @@ fn node(word: &[u8]) -> Result<NodeId, String> {
     known.ok_or_else(|| format!("ERR {word:?} is no node: expected its number, such as 3"))
 }
 
+/// SHA-256 of a token, which itself is told to nobody.
+fn hash(word: &[u8]) -> Result<TokenHash, String> {
+    let digit = |at: usize| char::from(*word.get(at)?).to_digit(16);
+    let byte = |at: usize| u8::try_from(digit(2 * at)? << 4 | digit(2 * at + 1)?).ok();
+    let mut hash = TokenHash::default();
+    for (at, place) in hash.iter_mut().enumerate() {
+        let wrong = || "ERR expected SHA-256 of a token, 64 hexadecimal digits".to_owned();
+        *place = byte(at).filter(|_| word.len() == 64).ok_or_else(wrong)?;
+    }
+    Ok(hash)
+}
+
+/// Seconds, as many as there may be if none are given.
+fn ttl_ms(word: Option<&[u8]>) -> Result<u64, String> {
+    let Some(word) = word else { return Ok(JOIN_TOKEN_MS) };
+    let seconds = text(word).parse::<u64>().ok().filter(|seconds| *seconds > 0);
+    let ms = seconds.and_then(|seconds| seconds.checked_mul(1000));
+    ms.filter(|ms| *ms <= JOIN_TOKEN_MS_MAX)
+        .ok_or_else(|| format!("ERR a token holds for 1 to {} seconds", JOIN_TOKEN_MS_MAX / 1000))
+}
+
 fn slot(word: &[u8]) -> Result<Slot, String> {
     let number = text(word).parse().ok().and_then(Slot::new);
     number.ok_or_else(|| format!("ERR {:?} is no slot: expected 0 to 16383", text(word)))
@@ -121,7 +154,21 @@ mod tests {
         let slot = |n| Slot::new(n).unwrap();
         let moved = Asked::Move { first: slot(0), last: slot(31), to: node };
         assert_eq!(read("move 0 31 3"), Ok(moved));
+        let (hash, ttl_ms) = ([0xAB; 32], 60_000);
+        let token = Asked::Token { hash, node, ttl_ms };
+        assert_eq!(read(&format!("token {} 3 60", "aB".repeat(32))), Ok(token));
         assert_eq!(read("settings a 1"), Ok(Asked::Settings(vec![("a".into(), "1".into())])));
+    }
+
+    #[test]
+    fn hashes_and_times_have_bounds() {
+        for (hash, seconds) in [("ab".repeat(31), "1"), ("ag".repeat(32), "1")]
+            .into_iter()
+            .chain(["0", "86401", "soon"].map(|seconds| ("ab".repeat(32), seconds)))
+        {
+            assert!(read(&format!("token {hash} 3 {seconds}")).is_err(), "{hash} {seconds}");
+        }
+        assert!(read(&format!("token {} 3 86400", "ab".repeat(32))).is_ok());
     }
 
     #[test]

@@ -5,7 +5,10 @@ use super::asked::{Asked, Verb};
 use super::plan::placed;
 use super::settings;
 use super::status::live_copies;
-use cluster::control::{Change as OfGroup, ControlCommand, ControlState, GroupChange, Rejection};
+use crate::clock;
+use cluster::control::{
+    Change as OfGroup, ControlCommand, ControlState, GroupChange, Rejection, Token, TokenHash,
+};
 use cluster::node::{Member, Node, NodeId, Phase};
 use cluster::slot::{Group, SLOTS_PER_GROUP};
 use std::collections::BTreeSet;
@@ -25,12 +28,13 @@ type Changed = Result<Change, String>;
 pub(super) fn change(asked: &Asked, state: &ControlState, up: &BTreeSet<NodeId>) -> Changed {
     match asked {
         Asked::Settings(pairs) => {
-            let settings = settings::changed(&state.settings, pairs)?;
+            let settings = settings::changed(state, pairs)?;
             if settings == state.settings {
                 return Ok(Change::Nothing("that holds already".into()));
             }
+            let at = Some(state.revision);
             Ok(Change::Order(
-                Box::new(ControlCommand::Settings(settings)),
+                Box::new(ControlCommand::Settings { settings, at }),
                 "that holds from now on".into(),
             ))
         }
@@ -40,6 +44,7 @@ pub(super) fn change(asked: &Asked, state: &ControlState, up: &BTreeSet<NodeId>)
             let moving: Vec<Group> = moving.filter_map(Group::new).collect();
             Wish { state, up, id: *to }.take(&moving)
         }
+        Asked::Token { hash, node, ttl_ms } => Wish { state, up, id: *node }.admit(*hash, *ttl_ms),
         Asked::Status | Asked::Plan | Asked::Form { .. } => {
             Ok(Change::Nothing("nothing was wished".into()))
         }
@@ -74,7 +79,9 @@ impl Wish<'_> {
     }
 
     fn phase(&self, phase: Phase, told: String) -> Changed {
-        Ok(Change::Order(Box::new(ControlCommand::SetPhase { node: self.id, phase }), told))
+        // What was weighed here, such as how many others are left, may be another's to change.
+        let (node, at) = (self.id, Some(self.state.revision));
+        Ok(Change::Order(Box::new(ControlCommand::SetPhase { node, phase, at }), told))
     }
 
     fn drain(&self, node: &Node) -> Changed {
@@ -218,6 +225,18 @@ impl Wish<'_> {
         Ok(Change::Order(Box::new(ControlCommand::Change(changes)), told))
     }
 
+    /// The node may join with the token that has this hash.
+    fn admit(&self, hash: TokenHash, ttl_ms: u64) -> Changed {
+        let id = self.id.number();
+        if self.state.nodes.get(&self.id).is_some_and(|node| node.is_member()) {
+            return Err(format!("ERR node {id} is of the cluster: it needs no token"));
+        }
+        let expires_at_ms = clock::now().0.saturating_add(ttl_ms);
+        let token = Token { node: Some(self.id), expires_at_ms };
+        let told = format!("node {id} may join within {} s", ttl_ms / 1000);
+        Ok(Change::Order(Box::new(ControlCommand::AddToken { hash, token }), told))
+    }
+
     /// The node becomes primary of these groups. Where that would make it keep more than its
     /// share, it gives others in return: else the cluster would take the same back.
     fn take(&self, moving: &[Group]) -> Changed {
@@ -313,6 +332,9 @@ pub(super) fn explain(rejection: Rejection) -> &'static str {
         Rejection::Phase => "there is no such way through a node's life",
         Rejection::LastNode => "the last node that keeps data cannot be emptied",
         Rejection::Settings(error) => settings::explain(error),
+        Rejection::Revision => {
+            "somebody else has changed settings or a node's phase at the same time: look again"
+        }
         Rejection::Version => "the group has changed meanwhile: try again",
         Rejection::NotPrimary => "the group has another primary by now: try again",
         Rejection::Incarnation => "the node has started anew meanwhile: try again",

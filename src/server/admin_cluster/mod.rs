@@ -70,9 +70,13 @@ impl Server {
             }
             Asked::Plan => return Ok(Done::Now(plan::json(&standing.state, &up))),
             Asked::Settings(pairs) if pairs.is_empty() => {
-                return Ok(Done::Now(settings::json(&standing.state.settings)));
+                return Ok(Done::Now(settings::json(&standing.state)));
             }
-            Asked::Settings(_) | Asked::Node { .. } | Asked::Move { .. } | Asked::Form { .. } => {}
+            Asked::Settings(_)
+            | Asked::Node { .. }
+            | Asked::Move { .. }
+            | Asked::Token { .. }
+            | Asked::Form { .. } => {}
         }
         match changes::change(asked, &standing.state, &up)? {
             Change::Nothing(told) => Ok(Done::Now(message(false, &told))),

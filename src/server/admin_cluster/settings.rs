@@ -1,7 +1,7 @@
 //! CRABCACHE SETTINGS: what holds for the whole cluster, by name, in units for people. Pure.
 
 use crate::config::{format_duration, format_size, parse_duration, parse_size};
-use cluster::control::{Replication, Settings, SettingsError};
+use cluster::control::{ControlState, Join, Replication, Settings, SettingsError};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -78,27 +78,48 @@ const ROWS: &[Row] = &[
             "bytes a second, such as 64MiB; 0: no bound",
         ),
     ),
+    (
+        "join",
+        |settings| match settings.join {
+            Join::Token => "token".into(),
+            Join::Certificate => "certificate".into(),
+        },
+        Write::By(|settings, text| set(&mut settings.join, join(text)), JOIN),
+    ),
     ("virtual_nodes", |settings| settings.virtual_nodes.to_string(), Write::Fixed),
     ("hash_seed", |settings| format!("{:016x}", settings.hash_seed), Write::Fixed),
 ];
 
 const NUMBER: &str = "a whole number";
+const JOIN: &str = "token or certificate";
 const TIME: &str = "a time such as 500ms, 30s or 5m";
 
-/// All of them, as texts.
-pub(super) fn json(settings: &Settings) -> String {
-    let row = |(name, get, _): &Row| ((*name).to_owned(), Value::from(get(settings)));
+/// All of them, as texts, and which revision that is.
+pub(super) fn json(state: &ControlState) -> String {
+    let row = |(name, get, _): &Row| ((*name).to_owned(), Value::from(get(&state.settings)));
     let all: Map<String, Value> = ROWS.iter().map(row).collect();
     let fixed = ROWS.iter().filter(|row| matches!(row.2, Write::Fixed));
     let fixed: Vec<&str> = fixed.map(|row| row.0).collect();
-    json!({ "settings": all, "fixed": fixed }).to_string()
+    json!({ "revision": state.revision, "settings": all, "fixed": fixed }).to_string()
 }
 
-/// These settings, with the pairs of name and value in them.
-pub(super) fn changed(before: &Settings, pairs: &[(String, String)]) -> Result<Settings, String> {
+/// The settings, with the pairs of name and value in them. `revision` is none of them: it says
+/// which revision they are meant to change.
+pub(super) fn changed(
+    state: &ControlState,
+    pairs: &[(String, String)],
+) -> Result<Settings, String> {
+    let before = &state.settings;
     let mut settings = before.clone();
     for (name, value) in pairs {
         let name = name.strip_prefix("cluster.").unwrap_or(name);
+        if name == "revision" {
+            if value.parse() == Ok(state.revision) {
+                continue;
+            }
+            let now = state.revision;
+            return Err(format!("ERR the cluster is at revision {now} by now, not {value}"));
+        }
         let Some((_, _, write)) = ROWS.iter().find(|row| row.0 == name) else {
             let names: Vec<&str> = ROWS.iter().map(|row| row.0).collect();
             return Err(format!("ERR there is no setting {name}; there are {}", names.join(", ")));
@@ -136,6 +157,14 @@ fn set<T>(place: &mut T, value: Option<T>) -> Option<()> {
     Some(())
 }
 
+fn join(text: &str) -> Option<Join> {
+    match text {
+        "token" => Some(Join::Token),
+        "certificate" => Some(Join::Certificate),
+        _ => None,
+    }
+}
+
 fn time(ms: u64) -> String {
     format_duration(Duration::from_millis(ms))
 }
@@ -151,29 +180,34 @@ fn short(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::{ROWS, changed, json};
-    use cluster::control::Settings;
+    use cluster::control::ControlState;
 
     #[test]
     fn what_is_told_is_taken_again() {
-        let settings = Settings::default();
-        let told: serde_json::Value = serde_json::from_str(&json(&settings)).unwrap();
+        let state = ControlState::blank();
+        let settings = &state.settings;
+        let told: serde_json::Value = serde_json::from_str(&json(&state)).unwrap();
         let fixed: Vec<&str> =
             told["fixed"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
         for (name, get, _) in ROWS.iter().filter(|row| !fixed.contains(&row.0)) {
-            let pair = ((*name).to_owned(), get(&settings));
-            assert_eq!(changed(&settings, &[pair]), Ok(settings.clone()), "{name}");
+            let pair = ((*name).to_owned(), get(settings));
+            assert_eq!(changed(&state, &[pair]), Ok(settings.clone()), "{name}");
         }
         for name in fixed {
-            assert!(changed(&settings, &[(name.into(), "1".into())]).is_err(), "{name}");
+            assert!(changed(&state, &[(name.into(), "1".into())]).is_err(), "{name}");
         }
+        let at = |revision: &str| changed(&state, &[("revision".into(), revision.into())]);
+        assert_eq!(at("0"), Ok(settings.clone()));
+        assert_eq!(at("7"), Err("ERR the cluster is at revision 0 by now, not 7".into()));
     }
 
     #[test]
     fn refusals_say_what_was_expected() {
         let refused = |name: &str, value: &str| {
-            changed(&Settings::default(), &[(name.into(), value.into())]).unwrap_err()
+            changed(&ControlState::blank(), &[(name.into(), value.into())]).unwrap_err()
         };
         assert!(refused("lease", "soon").ends_with("expected a time such as 500ms, 30s or 5m"));
+        assert!(refused("join", "all").ends_with("expected token or certificate"));
         assert!(refused("leese", "1s").contains("there is no setting leese; there are"));
         assert!(refused("replication_factor", "9").contains("1 to 8"));
     }

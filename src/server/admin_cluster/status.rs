@@ -35,6 +35,7 @@ pub(super) fn json(standing: &Standing, up: &BTreeSet<NodeId>, leased: bool) -> 
     json!({
         "cluster": state.is_formed().then(|| state.cluster.to_string()),
         "version": state.version,
+        "revision": state.revision,
         "protocol": state.protocol,
         "asked": standing.me.map(|me| me.node.number()),
         "leader": standing.leader.map(NodeId::number),
