@@ -203,6 +203,9 @@ impl Drop for Demo {
     fn drop(&mut self) {
         // They may have ended already. The nodes of a demo end with it.
         for child in self.others.values_mut().chain([&mut self.child]) {
+            if !matches!(child.try_wait(), Ok(None)) {
+                continue;
+            }
             let _ = Command::new("kill").arg(child.id().to_string()).output();
             if !within_patience(|| !matches!(child.try_wait(), Ok(None))) {
                 let _ = child.kill();
