@@ -1,8 +1,8 @@
 """redis-py's RedisCluster, with its own settings, against a cluster of which nodes come and go.
 
 Writes and reads back until its input ends, one thread beside another, then tells as JSON what it
-did, which errors it showed to its user, and how long the longest call took. `patient` does so with
-more retries than by default; `basics` instead runs once through what the library offers.
+did, which errors it showed to its user, and how long the longest call took. `basics` instead runs
+once through what the library offers.
 """
 
 import json
@@ -11,9 +11,7 @@ import threading
 import time
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.cluster import RedisCluster
-from redis.retry import Retry
+from redis.cluster import LoadBalancingStrategy, RedisCluster
 
 THREADS = 4
 
@@ -39,7 +37,9 @@ def basics(host, port):
     info = cluster.cluster_info(target_nodes=RedisCluster.RANDOM)
     assert info["cluster_state"] == "ok"
     assert cluster.flushall()
-    replicas = RedisCluster(host=host, port=port, read_from_replicas=True)
+    replicas = RedisCluster(
+        host=host, port=port, load_balancing_strategy=LoadBalancingStrategy.ROUND_ROBIN
+    )
     replicas.set("a", "1")
     assert replicas.get("a") in (b"1", None)
     for protocol in (2, 3):
@@ -88,13 +88,8 @@ class Worker(threading.Thread):
             time.sleep(0.001)
 
 
-def patient(host, port):
-    """With retries that last longer than a failover."""
-    steady(host, port, retry=Retry(ExponentialBackoff(cap=1, base=0.05), 10))
-
-
-def steady(host, port, **settings):
-    cluster = RedisCluster(host=host, port=port, decode_responses=True, **settings)
+def steady(host, port):
+    cluster = RedisCluster(host=host, port=port, decode_responses=True)
     ending = threading.Event()
     workers = [Worker(cluster, number, ending) for number in range(THREADS)]
     for worker in workers:
@@ -126,4 +121,4 @@ def steady(host, port, **settings):
 
 
 if __name__ == "__main__":
-    {"basics": basics, "patient": patient, "steady": steady}[sys.argv[1]]("127.0.0.1", int(sys.argv[2]))
+    {"basics": basics, "steady": steady}[sys.argv[1]]("127.0.0.1", int(sys.argv[2]))
