@@ -1,79 +1,11 @@
-//! `crabcache demo` as people run it: processes on loopback that are one cache, then gone.
+//! `crabcache demo` as people run it: processes on loopback that are one cache, then gone; and the
+//! story of three nodes: form, write, stop all, come back, kill, fail over, return, add, remove.
 
 mod common;
+mod demo_world;
 
 use common::{Client, eventually};
-use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-
-/// A demo that runs; it ends with the test.
-struct Demo {
-    child: Child,
-    base: u16,
-}
-
-/// A base at which nobody listened a moment ago, for four nodes.
-fn free_base() -> u16 {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let offsets = [0, 200, 2089];
-    let all = |base: &u16| (1..=4).all(|i| offsets.iter().all(|offset| free(base + offset + i)));
-    let start = 20_000 + u16::try_from(std::process::id() % 200).expect("small") * 50;
-    (0..100).map(|i| start + i * 10).find(all).expect("free ports")
-}
-
-fn crabcache(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crabcache"));
-    command.args(words).env_clear();
-    command
-}
-
-impl Demo {
-    fn start(dir: &Path) -> Demo {
-        let base = free_base();
-        let (dir, port) = (dir.to_str().expect("a name"), base.to_string());
-        let words = ["demo", "--dir", dir, "--port-base", &port, "--memory", "32MiB"];
-        let mut child = crabcache(&words).stdout(Stdio::piped()).spawn().expect("the binary runs");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let told: Vec<String> =
-            lines.map_while(Result::ok).take_while(|line| !line.contains("Ctrl-C")).collect();
-        assert!(told.iter().any(|line| line.starts_with("3 nodes are one cache")), "{told:#?}");
-        Demo { child, base }
-    }
-
-    fn client(&self, node: u16) -> Client {
-        Client::new(TcpStream::connect(("127.0.0.1", self.base + node)).expect("a node"))
-    }
-
-    fn cluster(&self, words: &[&str]) -> Output {
-        let address = format!("127.0.0.1:{}", self.base + 1);
-        let words = [&["cluster"], words].concat();
-        crabcache(&words).env("CRABCACHE_ADDRESS", address).output().expect("the binary runs")
-    }
-
-    fn text(&self, words: &[&str]) -> String {
-        let output = self.cluster(words);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill runs");
-        assert!(sent.success());
-        assert!(self.child.wait().expect("a child").success());
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use demo_world::{Demo, crabcache, within_patience};
 
 /// Writes where it belongs, following redirections.
 fn set(demo: &Demo, key: &str, value: &str) -> u16 {
@@ -96,7 +28,7 @@ fn set(demo: &Demo, key: &str, value: &str) -> u16 {
 #[test]
 fn three_processes_are_one_cache() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut demo = Demo::start(dir.path());
+    let demo = Demo::start(dir.path());
     let owner = set(&demo, "hello", "world");
     // Read on another node: on its copy, or by way of the owner.
     let json = demo.text(&["status", "--json"]);
@@ -128,11 +60,94 @@ fn three_processes_are_one_cache() {
     assert!(removed.ends_with("node 3 is gone; its process can be stopped\n"), "{removed}");
     assert!(set(&demo, "hello", "again") < 3);
     demo.stop();
-    for node in 1..=3 {
-        assert!(
-            TcpStream::connect(("127.0.0.1", demo.base + node)).is_err(),
-            "node {node} is left"
-        );
-    }
     assert!(dir.path().join("node-1/log").exists());
+}
+
+/// Enough that each node is primary of many.
+const KEYS: usize = 300;
+
+fn key(i: usize) -> String {
+    format!("key:{i}")
+}
+
+/// Writes all keys by way of a node, as a client that knows no cluster, until each is taken.
+fn write_all(demo: &Demo, node: u16, value: &str) {
+    let mut client = demo.plain(node);
+    let mut left: Vec<usize> = (0..KEYS).collect();
+    let done = within_patience(|| {
+        left.retain(|i| {
+            client.send_command(&["SET", &key(*i), value]);
+            client.line() != "+OK"
+        });
+        left.is_empty()
+    });
+    assert!(done, "nobody takes {left:?}");
+}
+
+/// Reads all keys by way of a node; the values must be these at once.
+#[track_caller]
+fn read_all(demo: &Demo, node: u16, value: &str) {
+    let mut client = demo.plain(node);
+    for i in 0..KEYS {
+        client.check(&["GET", &key(i)], &format!("${}\r\n{value}\r\n", value.len()));
+    }
+}
+
+/// Waits until each key has this value on two of three nodes.
+fn copied(demo: &Demo, value: &str) {
+    let has = |client: &mut Client, i: usize| {
+        client.send_command(&["GET", &key(i)]);
+        match client.line().as_str() {
+            "$-1" => false,
+            line if line.starts_with('$') => client.line() == value,
+            _ => false,
+        }
+    };
+    let mut clients: Vec<Client> = (1..=3).map(|node| demo.client(node)).collect();
+    clients.iter_mut().for_each(|client| client.check(&["READONLY"], "+OK\r\n"));
+    for i in 0..KEYS {
+        let twice = || clients.iter_mut().map(|c| has(c, i)).filter(|has| *has).count() == 2;
+        assert!(within_patience(twice), "{} has too few copies", key(i));
+    }
+}
+
+/// Stops all, as people do, and starts all: the data is there, by way of each node.
+fn all_again(demo: Demo, value: &str) -> Demo {
+    let base = demo.base;
+    let dir = demo.stop();
+    let demo = Demo::start_at(&dir, base);
+    demo.well(3);
+    (1..=3).for_each(|node| read_all(&demo, node, value));
+    demo
+}
+
+#[test]
+fn the_story_of_three_nodes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start(dir.path());
+    write_all(&demo, 1, "one");
+    copied(&demo, "one");
+    let mut demo = all_again(demo, "one");
+
+    demo.kill(3);
+    write_all(&demo, 1, "two");
+    read_all(&demo, 2, "two");
+    demo.status_until("node 3 is down", |text| text.contains("down: node 3"));
+    demo.bring_back(3);
+    demo.well(3);
+    read_all(&demo, 3, "two");
+
+    demo.add();
+    let text = demo.text(&["rebalance", "--timeout", "90"]);
+    assert!(text.ends_with("shares are even\n"), "{text}");
+    demo.well(4);
+    read_all(&demo, 4, "two");
+    write_all(&demo, 4, "three");
+
+    demo.text(&["remove", "4", "--timeout", "90"]);
+    read_all(&demo, 4, "three");
+    demo.stop_other(4);
+    demo.well(3);
+    read_all(&demo, 1, "three");
+    demo.stop();
 }

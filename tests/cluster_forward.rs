@@ -208,6 +208,28 @@ fn keys_of_many_slots_are_put_together_in_order() {
 }
 
 #[test]
+fn what_is_done_for_others_is_counted_where_it_is_done() {
+    let (world, _links) = linked(2);
+    let mut client = world.nodes[0].connect(1);
+    client.check(&["SET", HIGH, "x"], "+OK\r\n");
+    client.check(&["GET", HIGH], "$1\r\nx\r\n");
+    client.send_command(&["INCR", HIGH]);
+    assert!(client.line().starts_with("-ERR "));
+    client.check(&["GET", LOW], "$-1\r\n");
+    let stats = |node: usize| world.connect(node).text(&["INFO", "everything"]);
+    let (here, there) = (stats(0), stats(1));
+    for (words, times) in [("cmdstat_get:calls=1,", 1), ("commands_of_others:3\r\n", 1)] {
+        assert_eq!(there.matches(words).count(), times, "{there}");
+    }
+    let failed = |line: &str| line.starts_with("cmdstat_incr:") && line.contains("failed_calls=1");
+    assert!(there.lines().any(failed), "{there}");
+    // The node that clients ask counts what they ask.
+    assert!(here.contains("cmdstat_get:calls=2,"), "{here}");
+    assert!(here.contains("commands_forwarded:3\r\n"), "{here}");
+    assert!(here.contains("commands_of_others:0\r\n"), "{here}");
+}
+
+#[test]
 fn large_values_and_the_newer_protocol_go_along() {
     let (world, _links) = linked(2);
     let mut client = world.nodes[0].connect(1);

@@ -270,6 +270,144 @@ fn redis_cli_follows_and_checks() {
             return;
         };
         assert!(text.contains("requests per second"), "{text}");
-        assert!(!text.contains("rror"), "{text}");
+        assert!(!text.contains("rror") && !text.contains("WARNING"), "{text}");
+    }
+}
+
+/// What is to come of a command.
+#[derive(Clone, Copy, PartialEq)]
+enum Wants {
+    /// An answer that is no error.
+    Well,
+    /// An answer; errors are what the client expects, or bears.
+    Any,
+}
+use Wants::{Any, Well};
+
+/// What each client says first, as traced or read in its source, in its own spelling.
+const FIRST_WORDS: &[(&str, &[(Wants, &str)])] = &[
+    ("redis-cli", &[(Any, "COMMAND DOCS"), (Well, "COMMAND"), (Well, "SELECT 0")]),
+    ("redis-benchmark", &[(Well, "CLUSTER NODES"), (Well, "CONFIG GET save appendonly")]),
+    (
+        "redis-py",
+        &[
+            (Well, "HELLO 3"),
+            (Any, "CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type internal-ip"),
+            (Well, "CLIENT SETINFO LIB-NAME redis-py"),
+            (Well, "CLIENT SETINFO LIB-VER 8.1.0"),
+            (Well, "CLUSTER SLOTS"),
+            (Well, "COMMAND"),
+            (Well, "SCAN 0 COUNT 10"),
+            (Well, "DBSIZE"),
+        ],
+    ),
+    (
+        "ioredis",
+        &[
+            (Well, "client setname ioredis-cluster(refresher)"),
+            (Any, "client SETINFO LIB-NAME ioredis"),
+            (Well, "cluster SLOTS"),
+            (Well, "info"),
+            (Well, "cluster INFO"),
+            (Well, "hello 3"),
+        ],
+    ),
+    (
+        "GLIDE",
+        &[
+            (Well, "HELLO 3"),
+            (Well, "CLIENT SETINFO LIB-NAME GlidePy"),
+            (Well, "PING"),
+            (Well, "CLIENT SETNAME glide_management_connection"),
+            (Well, "READONLY"),
+        ],
+    ),
+    ("redis-rs", &[(Well, "PING"), (Well, "READONLY"), (Well, "CLUSTER SLOTS")]),
+    ("fred", &[(Well, "HELLO 3"), (Well, "CLIENT ID"), (Well, "INFO server")]),
+    ("lettuce", &[(Well, "HELLO 3"), (Well, "CLUSTER NODES"), (Well, "INFO")]),
+    ("memtier", &[(Well, "SELECT 0"), (Well, "HELLO 2"), (Well, "CLUSTER SLOTS")]),
+    (
+        "RedisInsight",
+        &[
+            (Any, "SENTINEL MASTERS"),
+            (Any, "MODULE LIST"),
+            (Well, "COMMAND INFO get"),
+            (Well, "CONFIG GET databases"),
+            (Well, "CLIENT LIST"),
+            (Any, "ACL CAT dangerous"),
+            (Well, "CLUSTER SHARDS"),
+            (Well, "SLOWLOG GET"),
+        ],
+    ),
+    (
+        "redis_exporter",
+        &[
+            (Well, "CLIENT SETNAME redis_exporter"),
+            (Well, "CONFIG GET *"),
+            (Well, "INFO ALL"),
+            (Any, "LATENCY LATEST"),
+            (Well, "SLOWLOG LEN"),
+            (Well, "SLOWLOG GET 1"),
+        ],
+    ),
+];
+
+#[test]
+fn what_clients_say_first_is_answered() {
+    let world = World::start(2, &[]);
+    for (name, lines) in FIRST_WORDS {
+        let mut client = world.connect(0);
+        for (wants, line) in *lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let answer = ask(&mut client, &words);
+            let is_error = matches!(answer, Value::Error(_));
+            assert!(*wants == Any || !is_error, "{name}: {line}: {answer:?}");
+        }
+        // Whatever it was told, its connection is still good.
+        assert_eq!(ask(&mut client, &["PING"]), Value::Simple("PONG".into()), "{name}");
+    }
+    // redis-benchmark warns where it learns nothing, and redis_exporter wants commandstats.
+    let mut client = world.connect(0);
+    for name in ["save", "appendonly", "databases"] {
+        let pair = ask(&mut client, &["CONFIG", "GET", name]);
+        assert_eq!(pair.list().len(), 2, "{name}");
+    }
+    assert!(client.text(&["INFO", "ALL"]).contains("\r\ncmdstat_config|get:calls="));
+}
+
+/// redis-py asks for the keys of commands that it does not know, and reads these errors; it and
+/// go-redis refuse a COMMAND with tips that they do not know.
+#[test]
+fn keys_and_tips_of_commands_are_told_as_clients_read_them() {
+    let world = World::start(2, &[]);
+    let mut client = world.connect(0);
+    let keys = ask(&mut client, &["COMMAND", "GETKEYS", "MSET", "a", "1", "b", "2"]);
+    assert_eq!(keys, Value::Array(vec![Value::Bulk("a".into()), Value::Bulk("b".into())]));
+    let error = |text: &str| Value::Error(text.into());
+    let none = ask(&mut client, &["COMMAND", "GETKEYS", "PING"]);
+    assert_eq!(none, error("ERR The command has no key arguments"));
+    let few = ask(&mut client, &["COMMAND", "GETKEYS", "GET"]);
+    assert_eq!(few, error("ERR Invalid number of arguments specified for command"));
+    let request = ["all_nodes", "all_shards", "multi_shard", "special"];
+    let response = [
+        "one_succeeded",
+        "all_succeeded",
+        "agg_sum",
+        "agg_min",
+        "agg_max",
+        "agg_logical_and",
+        "agg_logical_or",
+        "special",
+    ];
+    for command in ask(&mut client, &["COMMAND"]).list() {
+        for tip in command.list()[7].list() {
+            let known = match tip.text().split_once(':') {
+                Some(("request_policy", policy)) => request.contains(&policy),
+                Some(("response_policy", policy)) => response.contains(&policy),
+                Some(_) => false,
+                None => tip.text().starts_with("nondeterministic_"),
+            };
+            assert!(known, "{:?}: {tip:?}", command.list()[0]);
+        }
     }
 }

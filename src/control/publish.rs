@@ -26,6 +26,8 @@ pub struct Published {
     /// This start of this node; `None` before it is registered. The data protocol is not spoken
     /// before, and not after another start of the same node was registered.
     pub me: Option<Member>,
+    /// The nodes that are down, by what this node hears and is told.
+    pub down: BTreeSet<NodeId>,
     /// Who leads the Raft group, as far as this node knows.
     pub leader: Option<NodeId>,
     /// Why this node is not of a cluster yet, or cannot follow it; for people.
@@ -49,6 +51,7 @@ impl Shared {
             applied_index: 0,
             voters: BTreeSet::new(),
             me: None,
+            down: BTreeSet::new(),
             leader: None,
             trouble: None,
         };

@@ -25,6 +25,7 @@ pub(super) fn now() -> Millis {
 pub(super) async fn beat(core: Arc<Core>) {
     loop {
         core.live(&Input::Tick);
+        core.tell_down();
         let next = core.liveness.lock().as_ref().map(Liveness::next_tick);
         let wait_ms = next.map_or(CONTROL_PULSE_MS_MAX, |next| next.since(now()));
         let wait_ms = wait_ms.clamp(CONTROL_PULSE_MS_MIN, CONTROL_PULSE_MS_MAX);
@@ -62,6 +63,20 @@ impl Core {
             for (to, bytes) in out {
                 transport.send_datagram(to, Bytes::from(bytes));
             }
+        }
+    }
+
+    /// Publishes who is down, when that has changed. Only time brings that about.
+    fn tell_down(&self) {
+        let down: BTreeSet<NodeId> = match self.liveness.lock().as_ref() {
+            Some(liveness) => {
+                let found = liveness.nodes().filter(|(_, down)| down.is_some());
+                found.map(|(node, _)| node).collect()
+            }
+            None => BTreeSet::new(),
+        };
+        if self.shared.get().down != down {
+            self.shared.update(|published| published.down = down);
         }
     }
 

@@ -188,6 +188,11 @@ fn commands(out: &mut Families, scrape: &Scrape) {
     let help = "Commands executed.";
     let mut family = out.begin("commands_total", help, MetricType::COUNTER);
     used.iter().for_each(|(name, c)| family.count(&[("command", name)], c.calls as f64));
+    let totals = &scrape.counted.totals;
+    let forwarded = totals.commands_forwarded as f64;
+    out.counter("commands_forwarded_total", "Commands sent on to other nodes.", forwarded);
+    let of_others = totals.commands_of_others as f64;
+    out.counter("commands_of_others_total", "Commands done for other nodes.", of_others);
     let help = "Commands that answered an error.";
     let mut family = out.begin("commands_failed_total", help, MetricType::COUNTER);
     used.iter().for_each(|(name, c)| family.count(&[("command", name)], c.failed as f64));

@@ -20,6 +20,7 @@ pub use rates::{Rates, Sample};
 pub use snapshot::{CommandTotals, LatencyRow, ShardTotals, Snapshot};
 pub use worker::{Totals, WorkerCounters, WorkerMetrics};
 
+use parking_lot::Mutex;
 use rates::Sampler;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,6 +44,8 @@ pub struct Commands {
 pub struct Metrics {
     commands: Commands,
     workers: Box<[WorkerMetrics]>,
+    /// What is done for other nodes, by threads of no worker.
+    for_others: Mutex<WorkerMetrics>,
     sampler: Sampler,
     memory_peak_bytes: AtomicU64,
     /// How far loading is.
@@ -55,6 +58,7 @@ impl Metrics {
         Metrics {
             commands,
             workers: (0..workers.max(1)).map(|_| WorkerMetrics::new(commands.count)).collect(),
+            for_others: Mutex::new(WorkerMetrics::new(commands.count)),
             sampler: Sampler::default(),
             memory_peak_bytes: AtomicU64::new(0),
             load: LoadMeter::default(),
@@ -65,6 +69,16 @@ impl Metrics {
     #[inline]
     pub fn worker(&self, i: usize) -> &WorkerMetrics {
         &self.workers[i]
+    }
+
+    /// Counts a command carried out for another node; any thread may.
+    pub fn of_others(&self, command: CommandIndex, nanos: u64, failed: bool) {
+        let counted = self.for_others.lock();
+        counted.calls(command, 1, nanos);
+        counted.commands_of_others.add(1);
+        if failed {
+            counted.failed(command);
+        }
     }
 
     /// How many workers there are.
@@ -79,7 +93,9 @@ impl Metrics {
 
     /// Sums of everything since the start.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.workers, self.commands)
+        let mut sums = Snapshot::of(&self.workers, self.commands);
+        sums.add(&self.for_others.lock());
+        sums
     }
 
     /// Takes a sample for [`Metrics::rates`]; to be called every `limits::RATE_SAMPLE_MS`.
@@ -90,6 +106,7 @@ impl Metrics {
             sample.bytes_in += worker.counters.bytes_in.get();
             sample.bytes_out += worker.counters.bytes_out.get();
         }
+        sample.commands += self.for_others.lock().commands.get();
         self.sampler.push(sample);
     }
 

@@ -114,7 +114,8 @@ impl Snapshot {
         sums
     }
 
-    fn add(&mut self, worker: &WorkerMetrics) {
+    /// Adds what one thread, or a few under a lock, have counted.
+    pub(super) fn add(&mut self, worker: &WorkerMetrics) {
         self.totals.add(&worker.counters);
         self.connections_open += worker.connections_open.get();
         self.connections_blocked += worker.connections_blocked.get();

@@ -59,6 +59,10 @@ counters! {
     reads,
     /// Writes that took bytes.
     writes,
+    /// Commands of clients that were sent to other nodes, with those that went along with them.
+    commands_forwarded,
+    /// Commands carried out for other nodes.
+    commands_of_others,
     /// Runs of commands executed in one go.
     batches,
     /// Connections closed because what they sent was no protocol of ours.

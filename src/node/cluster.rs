@@ -280,7 +280,9 @@ impl Glue {
         let served = Group::all().all(|group| published.topology.owner(group).is_some());
         self.ready.store(published.me.is_some() && served, Ordering::Release);
         let entrances: Arc<[Entrance]> = self.shared.entrances.clone();
-        let up = published.state.nodes.keys().copied().chain([self.me]).collect();
+        let others = published.state.nodes.keys().copied();
+        let heard = others.filter(|node| !published.down.contains(node));
+        let up = heard.chain([self.me]).collect();
         self.shared.views.publish(Some(Arc::new(ClusterView::new(ViewParts {
             me: self.me,
             state: published.state.clone(),

@@ -1,7 +1,9 @@
 //! Forwarding as the workers of a node ask for it, and what it learns from them: the two rooms know
 //! nothing of each other.
 
+use crate::command::spec::Spec;
 use crate::config::Validation;
+use crate::metrics::CommandIndex;
 use crate::peer::Endpoint;
 use crate::replication::forward::{Exchange, Here, Outlook, Routed, Sight};
 use crate::wal::log::LogState;
@@ -70,6 +72,10 @@ impl Outlook for Known {
             ));
         }
         None
+    }
+
+    fn carried_out(&self, spec: &'static Spec, nanos: u64, failed: bool) {
+        self.0.metrics.of_others(CommandIndex(spec.id.index() as u16), nanos, failed);
     }
 
     fn validation(&self) -> Validation {

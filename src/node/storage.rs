@@ -122,7 +122,7 @@ impl Storage {
         let millis = (clock::monotonic_nanos() - began) / 1_000_000;
         server.set_recovery(RecoveryFacts { millis, records: found.applied, items });
         if let Some(file) = found.snapshots.last() {
-            snapshots.begin_with(file.bytes, file.last.iter().map(|(_, seq)| seq.0).sum());
+            snapshots.begin_with(file.bytes, &file.last);
         }
         let Some(log) = shared.log.clone().filter(|_| config.wal.policy != WalPolicy::None) else {
             engine.count_only();

@@ -333,6 +333,8 @@ fn crabcache(text: &mut Text, input: &InfoInput<'_>) {
     }
     text.field("protocol_errors", view.metrics.totals.protocol_errors);
     text.field("timed_out_connections", view.metrics.totals.connections_timed_out);
+    text.field("commands_forwarded", view.metrics.totals.commands_forwarded);
+    text.field("commands_of_others", view.metrics.totals.commands_of_others);
     text.field("upkeep_steps", view.metrics.totals.upkeep_steps);
     text.field("open_files", view.process.open_files);
     text.field("threads", view.process.threads);

@@ -9,6 +9,9 @@ use crate::metrics::SaveFacts;
 use crate::wal::snapshotter::{Busy, Purpose, Snapshotter};
 use crate::worker::{After, Answer, Later, Session, encoded};
 use bytes::Bytes;
+use cluster::record::Seq;
+use cluster::slot::Group;
+use std::collections::BTreeMap;
 
 /// What comes after a snapshot that a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +104,9 @@ impl Server {
             return SaveFacts { last_unix: started, ..SaveFacts::default() };
         };
         let status = snapshots.status();
-        let mut records = 0;
-        self.shared.engine.each_log_position(|_, seq| records += seq.0);
         SaveFacts {
             is_there: status.last_save_unix.is_some(),
-            changes: records.saturating_sub(status.last_records),
+            changes: self.changes_since(&status.last_positions),
             last_unix: status.last_save_unix.unwrap_or(started),
             in_progress: status.in_progress.is_some(),
             rewrite_in_progress: status.in_progress == Some(Purpose::Rewrite),
@@ -117,6 +118,22 @@ impl Server {
             rewrites: status.rewrites,
             last_bytes: status.last_bytes,
         }
+    }
+}
+
+impl Server {
+    /// Changes of the groups that are here, beyond these records. Of a group that came since, all.
+    fn changes_since(&self, saved: &[(Group, Seq)]) -> u64 {
+        let engine = &self.shared.engine;
+        let saved: BTreeMap<Group, Seq> = saved.iter().copied().collect();
+        let mut here = Vec::new();
+        engine.each_log_position(|group, seq| here.push((group, seq)));
+        here.retain(|(group, _)| engine.is_whole(*group));
+        let since = |(group, seq): (Group, Seq)| match saved.get(&group) {
+            Some(saved) if *saved <= seq => seq.0 - saved.0,
+            Some(_) | None => seq.0,
+        };
+        here.into_iter().map(since).sum()
     }
 }
 

@@ -76,8 +76,8 @@ pub struct SaveStatus {
     pub rewrites: u64,
     /// Bytes of the last one.
     pub last_bytes: u64,
-    /// Records it holds, all groups together.
-    pub last_records: u64,
+    /// The newest record of each group that it holds.
+    pub last_positions: Arc<[(Group, Seq)]>,
 }
 
 impl fmt::Debug for Snapshotter {
@@ -238,10 +238,10 @@ impl Snapshotter {
         self.wait()
     }
 
-    /// The node begins with a snapshot of so many bytes that holds so many records.
-    pub fn begin_with(&self, bytes: u64, records: u64) {
+    /// The node begins with a snapshot of so many bytes that holds groups up to these records.
+    pub fn begin_with(&self, bytes: u64, positions: &[(Group, Seq)]) {
         let status = &mut self.desk.state.lock().status;
-        (status.last_bytes, status.last_records) = (bytes, records);
+        (status.last_bytes, status.last_positions) = (bytes, positions.into());
     }
 
     /// How saving stands.
@@ -287,7 +287,8 @@ impl State {
                 status.last_save_unix = Some(clock::now().0 / 1000);
                 (status.saves, status.last_bytes) = (status.saves + 1, done.bytes);
                 status.rewrites += u64::from(status.in_progress == Some(Purpose::Rewrite));
-                status.last_records = done.groups.iter().map(|(_, _, seq)| seq.0).sum();
+                let positions = done.groups.iter().map(|(group, _, seq)| (*group, *seq));
+                status.last_positions = positions.collect();
                 status.last_error = None;
                 self.written = self.ended;
             }

@@ -83,6 +83,7 @@ impl Batch<'_, '_> {
     fn forward(&mut self, session: &mut Session, commands: Vec<Forwarding>) -> bool {
         let Some(forwarder) = self.worker.shared.others.forwarder.get() else { return false };
         commands.iter().for_each(|command| self.count(command.spec.id.index(), None));
+        self.worker.metrics().commands_forwarded.add(commands.len() as u64);
         session.answer_later(forwarder.forward(commands));
         true
     }

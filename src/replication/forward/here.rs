@@ -9,7 +9,7 @@ use crate::command::reply::ReplyWriter;
 use crate::command::{Command, KeyOp, KeysOp, SpaceOp, Time};
 use crate::engine::{Access, Duty, Engine, Unserved};
 use crate::limits::{FORWARD_CALL_MS_MAX, FORWARD_SPACES_MAX};
-use crate::resp::{Encoder, Output, Version};
+use crate::resp::{Encoder, Output, Version, value_end};
 use crate::wal::log::Log;
 use cluster::group_set::GroupSet;
 use cluster::record::Seq;
@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     pub(super) version: Version,
     pub(super) readonly: bool,
     pub(super) groups: Option<&'a GroupSet>,
+    /// Whether another node sent them: this one's own are counted where clients ask.
+    pub(super) of_others: bool,
 }
 
 /// What came of a job.
@@ -64,7 +66,7 @@ impl Here {
         let Some(sight) = self.outlook.look().filter(|sight| sight.leased) else {
             return Done::Refused;
         };
-        let (now, chance) = (clock::now(), clock::random_u64());
+        let (now, chance, began) = (clock::now(), clock::random_u64(), clock::monotonic_nanos());
         let parsed = words.commands().map(|args| self.checked(parse::parse(args, now, chance)));
         let parsed: Vec<Parsed<'_>> = parsed.collect();
         let wrote = parsed.iter().flatten().any(|request| request.spec.is_write());
@@ -86,10 +88,26 @@ impl Here {
         };
         match done {
             Ok(()) => {
+                let from = out.len();
                 output.move_to(out);
+                if job.of_others {
+                    self.count(&parsed, &out[from..], clock::monotonic_nanos() - began);
+                }
                 Done::Answered { wrote }
             }
             Err(Unserved(_)) => Done::Elsewhere,
+        }
+    }
+
+    /// Counts commands and what they were answered, in order.
+    fn count(&self, parsed: &[Parsed<'_>], answers: &[u8], nanos: u64) {
+        let (nanos_each, mut at) = (nanos / parsed.len().max(1) as u64, 0);
+        for parsed in parsed {
+            let failed = answers.get(at) == Some(&b'-');
+            if let Ok(request) = parsed {
+                self.outlook.carried_out(request.spec, nanos_each, failed);
+            }
+            at = value_end(answers, at).unwrap_or(answers.len());
         }
     }
 

@@ -64,6 +64,9 @@ pub trait Outlook: Send + Sync + 'static {
     /// Why the node takes no commands now, or none that write: an error, its code first.
     fn refuses(&self, is_write: bool) -> Option<String>;
 
+    /// A command of another node was carried out here, in so much time.
+    fn carried_out(&self, spec: &'static Spec, nanos: u64, failed: bool);
+
     /// Which keys are taken.
     fn validation(&self) -> Validation;
 }

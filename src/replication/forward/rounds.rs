@@ -219,6 +219,7 @@ impl Exchange {
                 version: unit.version,
                 readonly: unit.readonly,
                 groups: unit.groups.as_ref(),
+                of_others: false,
             };
             let mut out = Vec::new();
             *sent = Sent::Over(match self.here.execute(&job, &mut waits, &mut out) {

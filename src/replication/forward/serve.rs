@@ -98,5 +98,6 @@ fn job<'a>(forward: &'a Forward<'a>) -> Job<'a> {
         version: if forward.resp3 { Version::Resp3 } else { Version::Resp2 },
         readonly: forward.readonly,
         groups: forward.groups.as_ref(),
+        of_others: true,
     }
 }
