@@ -3,6 +3,7 @@
 
 mod admin;
 mod cluster;
+mod copies;
 pub mod forward;
 mod listen;
 mod memory;
@@ -20,8 +21,8 @@ use crate::wal::files::{Files, SystemFiles};
 use crate::wal::log::Log;
 use crate::wal::snapshotter::Snapshotter;
 use crate::worker::{
-    self, Clients, DemandMeter, Elastic, Entrance, Inboxes, Load, Notice, Others, Settings, Shared,
-    Slowlog, Views, WorkerOptions,
+    self, Clients, DemandMeter, Elastic, Entrance, Inboxes, Load, Notice, Others, Pressure,
+    Settings, Shared, Slowlog, Views, WorkerOptions,
 };
 use cluster::{Cluster, Membership};
 use listen::Doors;
@@ -314,6 +315,7 @@ fn share(config: &Config, workers: usize, entrances: Arc<[Entrance]>, hash_seed:
         entrances,
         views: Views::default(),
         others: Others::default(),
+        pressure: Pressure::default(),
     }
 }
 

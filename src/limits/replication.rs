@@ -26,6 +26,9 @@ pub const LEASE_LOOK_MS: u64 = 20;
 pub const BACKLOG_PART: u64 = 50;
 /// … or this much, where that is more.
 pub const BACKLOG_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Longest time that a connection waits behind a write because copies are far behind, in
+/// milliseconds.
+pub const WRITE_HOLD_MS_MAX: u64 = 1000;
 /// The disk gets a snapshot when no copy of a group was received for so many milliseconds.
 pub const RESYNC_SNAPSHOT_MS: u64 = 5000;
 /// Clients of a group that was handed over wait until its new primary is heard of, which is looked

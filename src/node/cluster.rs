@@ -3,14 +3,15 @@
 
 use super::NodeError;
 use super::admin::Admin;
+use super::copies::{self, COPIES_CALL};
 use super::forward;
 use crate::clock;
 use crate::config::Config;
 use crate::control::{Control, ControlOptions, Published, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
-use crate::replication::forward::FORWARD_CALL;
-use crate::replication::{Calls, Options, Replicator, World};
+use crate::replication::forward::{FORWARD_CALL, Here};
+use crate::replication::{Calls, Followers, Options, Replicator, World};
 use crate::security::Identity;
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
@@ -87,12 +88,9 @@ impl Cluster {
         let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
-        let (answering, forwarding) = (here.clone(), shared.clone());
-        let calls: Calls = Arc::new(move |_, kind, body| match kind {
-            FORWARD_CALL => answering.answer(body),
-            // Of a later version.
-            _ => Box::pin(async { None }),
-        });
+        let (forwarding, pressed) = (shared.clone(), shared.clone());
+        let followers = Arc::new(Followers::default());
+        let calls = calls(here.clone(), shared.clone(), followers.clone());
         let mut endpoint = peer::Options::new(
             SocketAddr::new(config.cluster.bind, config.cluster.data_port),
             Plane::Data,
@@ -117,8 +115,13 @@ impl Cluster {
             calls,
             on_endpoint: Box::new(move |endpoint| forward::start(&forwarding, here, endpoint)),
             backlog_bytes: backlog_bytes(config),
+            followers: followers.clone(),
+            on_delay: Box::new(move |ms| pressed.pressure.set(ms)),
         })
         .map_err(NodeError::System)?;
+        let endpoint = replicator.endpoint().clone();
+        let known = copies::Known { shared: shared.clone(), followers, endpoint };
+        let _ = shared.others.copies.set(Box::new(known));
         if shared.log.is_none() {
             shared.engine.start_log();
         }
@@ -150,6 +153,16 @@ impl Cluster {
         self.replicator.shutdown();
         self.control.shutdown();
     }
+}
+
+/// What other nodes may ask of this one on the data plane.
+fn calls(here: Arc<Here>, shared: Arc<Shared>, followers: Arc<Followers>) -> Calls {
+    Arc::new(move |_, kind, body| match kind {
+        FORWARD_CALL => here.answer(body),
+        COPIES_CALL => copies::answer(shared.clone(), followers.clone(), body),
+        // Of a later version.
+        _ => Box::pin(async { None }),
+    })
 }
 
 /// What the disk brought back: whole copies, until the cluster says otherwise.

@@ -61,6 +61,9 @@ impl Drive {
             propose: options.propose,
             on_roles: options.on_roles,
             on_copied: options.on_copied,
+            followers: options.followers,
+            on_delay: options.on_delay,
+            delay_ms: 0,
         })))
     }
 
@@ -80,6 +83,7 @@ impl Drive {
         inner.world = Some(world);
         inner.handle(Input::Applied(&state));
         inner.settle_roles();
+        Group::all().for_each(|group| inner.note_acked(group));
         drop(inner);
         self.open_streams();
         self.pump();
@@ -148,6 +152,7 @@ impl Drive {
             }
         }
         broken.extend(inner.send_records());
+        inner.tell_delay();
         drop(inner);
         broken.into_iter().for_each(|node| self.reset(node));
     }
@@ -157,6 +162,7 @@ impl Drive {
         let mut inner = self.0.borrow_mut();
         if inner.streams.reset(node) {
             inner.handle(Input::PeerDown(node));
+            inner.followers.forget(node);
         }
         let ended = inner.resyncs.extract_if(.., |(to, _, _), _| *to == node);
         let ended: Vec<_> = ended.collect();

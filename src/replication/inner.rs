@@ -4,7 +4,7 @@
 use super::drive::ResyncId;
 use super::source::Source;
 use super::streams::{AllStreams, records_of};
-use super::{World, resync};
+use super::{Followers, World, resync};
 use crate::clock;
 use crate::engine::{Engine, Followed, LogPiece, Role};
 use crate::limits;
@@ -41,6 +41,10 @@ pub(super) struct Inner {
     pub(super) propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     pub(super) on_roles: Box<dyn Fn() + Send>,
     pub(super) on_copied: Box<dyn Fn() + Send>,
+    pub(super) followers: Arc<Followers>,
+    pub(super) on_delay: Box<dyn Fn(u64) + Send>,
+    /// What it was told last.
+    pub(super) delay_ms: u64,
 }
 
 pub(super) fn now() -> Millis {
@@ -93,8 +97,7 @@ impl Inner {
             if let Message::Append(_) | Message::ResyncChunk(_) = message {
                 return Err(());
             }
-            let Some(core) = &mut self.core else { return Ok(()) };
-            core.handle(Input::Message(from, message), now());
+            self.said(from, message);
             return Ok(());
         };
         let (Some(core), engine) = (&mut self.core, &self.engine) else { return Ok(()) };
@@ -112,6 +115,37 @@ impl Inner {
         applied.map_err(|error| {
             tracing::warn!(node = from.number(), ?error, "records that are none");
         })
+    }
+
+    /// A message about records or copies; what it acknowledges is noted.
+    fn said(&mut self, from: NodeId, message: Message<'_>) {
+        let groups: Vec<Group> = match &message {
+            Message::Ack(list) => list.iter().map(|acked| acked.group).collect(),
+            Message::Have(list) => list.iter().map(|have| have.group).collect(),
+            Message::ResyncDone(done) => vec![done.group],
+            _ => Vec::new(),
+        };
+        self.handle(Input::Message(from, message));
+        for group in groups {
+            let seq = self.core.as_ref().and_then(|core| core.acked_by(from, group));
+            self.followers.set(from, group, seq);
+        }
+    }
+
+    /// Notes anew how far all copies of a group have come.
+    pub(super) fn note_acked(&self, group: Group) {
+        for node in self.followers.nodes() {
+            let seq = self.core.as_ref().and_then(|core| core.acked_by(node, group));
+            self.followers.set(node, group, seq);
+        }
+    }
+
+    /// Tells how much writers are to be held back.
+    pub(super) fn tell_delay(&mut self) {
+        let delay_ms = self.core.as_ref().map_or(0, Replication::delay_ms);
+        if std::mem::replace(&mut self.delay_ms, delay_ms) != delay_ms {
+            (self.on_delay)(delay_ms);
+        }
     }
 
     pub(super) fn resync_message(&mut self, from: NodeId, body: &Bytes) -> Result<(), ()> {
@@ -180,6 +214,7 @@ impl Inner {
                     self.engine.begin_copy(group);
                     self.source.forget(group);
                 }
+                self.note_acked(group);
                 self.engine.become_primary(group, epoch, clock::now());
                 self.set_role(group, Role::Primary);
             }

@@ -3,6 +3,7 @@
 //! itself; knows neither Raft nor clients.
 
 mod drive;
+mod followers;
 pub mod forward;
 mod inner;
 mod resync;
@@ -19,6 +20,7 @@ use cluster::control::{ControlState, GroupChange, Position};
 use cluster::node::{Member, NodeId};
 use cluster::slot::Group;
 use drive::Drive;
+pub use followers::Followers;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -64,6 +66,10 @@ pub struct Options {
     pub on_endpoint: Box<dyn FnOnce(Endpoint) + Send>,
     /// Most memory for records that replicas may still ask for.
     pub backlog_bytes: u64,
+    /// Told how far the copies have come.
+    pub followers: Arc<Followers>,
+    /// Told for how many milliseconds each write is to be held back, whenever that changes.
+    pub on_delay: Box<dyn Fn(u64) + Send>,
 }
 
 /// Running replication.

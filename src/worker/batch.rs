@@ -73,6 +73,8 @@ pub(super) enum Stop {
     Paused,
     /// Nobody serves the group of the next command now.
     Unserved,
+    /// Copies of what was written fall behind.
+    Slowed,
     /// The session asked for it.
     Sleep(Duration),
     /// The next answer is not there yet.
@@ -235,6 +237,12 @@ fn run_batch(
             out.rollback(mark);
             stop = Some(Stop::Close);
         }
+        if matches!(stop, None | Some(Stop::Yield))
+            && worker.shared.pressure.is_on()
+            && planned[..executed].iter().any(writes)
+        {
+            stop = Some(Stop::Slowed);
+        }
         if stop == Some(Stop::Unserved) {
             if executed > 0 {
                 peer.patience.renew();
@@ -301,11 +309,16 @@ fn make_plans<'a>(
 /// Whether a command that writes was executed while this node had lost its lease.
 #[inline]
 fn wrote_without_lease(view: &ClusterView, now_nanos: u64, executed: &[Plan<'_>]) -> bool {
-    !view.is_leased_at(now_nanos)
-        && executed.iter().any(|plan| match plan {
-            Plan::Key { spec, .. } | Plan::Data { spec, .. } => spec.is_write(),
-            Plan::Session { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
-        })
+    !view.is_leased_at(now_nanos) && executed.iter().any(writes)
+}
+
+/// Whether a plan is one of a command that writes here.
+#[inline]
+fn writes(plan: &Plan<'_>) -> bool {
+    match plan {
+        Plan::Key { spec, .. } | Plan::Data { spec, .. } => spec.is_write(),
+        Plan::Session { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
+    }
 }
 
 #[inline]

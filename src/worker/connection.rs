@@ -78,6 +78,8 @@ pub(super) enum Turn {
     Await,
     /// Nobody serves the group of the next command now.
     Unserved,
+    /// Copies of what it wrote fall behind.
+    Slowed,
 }
 
 impl Connection {
@@ -399,6 +401,7 @@ impl Connection {
             }
             Stop::Paused => Some(Turn::Paused),
             Stop::Unserved => Some(Turn::Unserved),
+            Stop::Slowed => Some(Turn::Slowed),
             Stop::Sleep(time) => Some(Turn::Sleep(time)),
             Stop::Await => Some(Turn::Await),
             Stop::Close => Some(Turn::Close),

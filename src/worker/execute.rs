@@ -4,6 +4,7 @@
 use super::Worker;
 use super::batch::{Frames, Stop};
 use super::plan::{Plan, is_slow};
+use super::route::slots;
 use super::session::{After, Answer, Call, Session};
 use super::slow;
 use super::unserved::duty;
@@ -15,7 +16,7 @@ use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
 use crate::wal::log::Log;
 use cluster::record::Seq;
-use cluster::slot::Group;
+use cluster::slot::{Group, Slot};
 
 /// What a batch did, for the metrics.
 #[derive(Default)]
@@ -91,6 +92,9 @@ impl Batch<'_, '_> {
                         }
                     }
                 }
+                if self.view.is_some() && spec.is_write() {
+                    session.note_write(key.group());
+                }
                 locked.execute(key, op, self.now, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -142,6 +146,9 @@ impl Batch<'_, '_> {
                     drop(locked);
                     return self.unserved(spec);
                 }
+                if self.view.is_some() && spec.is_write() {
+                    session.note_write(key.group());
+                }
                 locked.execute_as(key, op, self.now, access, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -166,6 +173,14 @@ impl Batch<'_, '_> {
                 };
                 if done.is_err() {
                     return self.unserved(spec);
+                }
+                if let Some(view) = self.view.filter(|_| spec.is_write()) {
+                    match command {
+                        Command::Keys(op) => session.note_writes(slots(op).map(Slot::group)),
+                        Command::Key(..) | Command::Space(_) => {
+                            session.note_writes(view.primary_of().iter());
+                        }
+                    }
                 }
                 if let Some(log) = self.gate {
                     // It may have looked at any group.

@@ -10,11 +10,13 @@ use crate::command::{Args, Command, KeysOp, SpaceOp};
 use crate::engine::Key;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
+use cluster::group_set::GroupSet;
 use cluster::record::Seq;
 use cluster::slot::{Group, Slot};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// An answer that is not there yet: bytes of the client's protocol.
 pub type Later = Pin<Box<dyn Future<Output = Bytes> + Send>>;
@@ -61,6 +63,15 @@ pub trait Forwarder: Send + Sync {
 pub trait Copies: Send + Sync {
     /// How many other nodes have the group up to this record.
     fn copies(&self, group: Group, seq: Seq) -> u32;
+
+    /// Asks the primaries of groups that other nodes lead how many copies have what they have done
+    /// so far, until they say so many or the time has passed: the fewest of any group.
+    fn elsewhere(
+        &self,
+        groups: GroupSet,
+        wanted: u32,
+        time: Duration,
+    ) -> Pin<Box<dyn Future<Output = u32> + Send>>;
 }
 
 /// What other nodes do for this one. Each is set once, when it is there.
@@ -215,7 +226,7 @@ fn refused(text: &str) -> Option<Away> {
 }
 
 /// The slots of the keys of a command, repeated ones too.
-fn slots<'a>(op: &KeysOp<'a>) -> Box<dyn Iterator<Item = Slot> + 'a> {
+pub(super) fn slots<'a>(op: &KeysOp<'a>) -> Box<dyn Iterator<Item = Slot> + 'a> {
     match *op {
         KeysOp::MGet(keys) | KeysOp::Delete(keys) | KeysOp::Exists(keys) | KeysOp::Touch(keys) => {
             Box::new(keys.iter().map(Slot::of))

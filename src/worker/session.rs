@@ -11,6 +11,8 @@ use crate::command::{Args, Time};
 use crate::metrics::WorkerMetrics;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
+use cluster::group_set::GroupSet;
+use cluster::slot::Group;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub struct Session {
     pub forwards: bool,
     /// Whether replicas may answer what only reads.
     pub readonly: bool,
+    /// The groups that it wrote to and of which WAIT has not said that there are copies enough.
+    wrote: Option<Box<GroupSet>>,
 }
 
 /// An answer that is not there yet.
@@ -63,7 +67,29 @@ impl Session {
             always_forwards: always,
             forwards: always || shared.notice.settings().forwards,
             readonly: false,
+            wrote: None,
         }
+    }
+
+    /// It has written to a group, here or elsewhere.
+    #[inline]
+    pub(super) fn note_write(&mut self, group: Group) {
+        self.wrote.get_or_insert_default().insert(group);
+    }
+
+    /// It has written to these groups.
+    pub(super) fn note_writes(&mut self, groups: impl Iterator<Item = Group>) {
+        groups.for_each(|group| self.note_write(group));
+    }
+
+    /// The groups that it wrote to since [`Session::settled`]; `None`: none.
+    pub fn wrote(&self) -> Option<&GroupSet> {
+        self.wrote.as_deref()
+    }
+
+    /// There are copies enough of everything that it wrote.
+    pub fn settled(&mut self) {
+        self.wrote = None;
     }
 
     /// Keeps the answer to the command at hand, which is not there yet: one value in the protocol

@@ -28,10 +28,11 @@ use crate::control::{ControlState, GroupChange, Position};
 use crate::group_set::GroupSet;
 use crate::message::{Acked, Have, Message, ResyncDone, ResyncEnd};
 use crate::node::{Incarnation, Member, NodeId};
-use crate::record::Epoch;
+use crate::record::{Epoch, Seq};
 use crate::slot::{GROUPS, Group};
 use crate::time::Millis;
 use led::{Leads, Link};
+use primary::Pressure;
 use replica::Held;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -59,6 +60,9 @@ pub const FENCE_RETRY_MS: u64 = 1_000;
 pub const APPEND_BYTES: usize = 64 * 1024;
 /// Longest time that a write is delayed because replicas fall behind.
 pub const DELAY_MS_MAX: u64 = 50;
+/// Writes are delayed by that much for at most so long in one go; then whoever is that slow is not
+/// waited for any more.
+pub const PRESSED_MS_MAX: u64 = 10_000;
 /// Time between two [`Input::Tick`].
 pub const TICK_MS: u64 = 20;
 
@@ -140,7 +144,7 @@ pub struct Replication<P> {
     /// Those under way; at most [`RESYNCS_MAX`].
     resyncs: Vec<(NodeId, Group)>,
     resync_next: u64,
-    delay_ms: u64,
+    pressure: Pressure,
     outputs: VecDeque<Output>,
 }
 
@@ -186,7 +190,7 @@ impl<P: Piece> Replication<P> {
             backlog: Backlog::new(backlog_bytes_max),
             resyncs: Vec::new(),
             resync_next: 1,
-            delay_ms: 0,
+            pressure: Pressure::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -225,7 +229,13 @@ impl<P: Piece> Replication<P> {
 
     /// How many milliseconds each write is to be delayed, since replicas fall behind.
     pub fn delay_ms(&self) -> u64 {
-        self.delay_ms
+        self.pressure.delay_ms
+    }
+
+    /// How far a node has acknowledged a group that this node leads, while it gets its records.
+    pub fn acked_by(&self, node: NodeId, group: Group) -> Option<Seq> {
+        let peer = self.peers.get(&node).filter(|peer| peer.up.is_some())?;
+        peer.links.get(usize::from(group.number()))?.state.acked()
     }
 
     /// The newest pieces of the log.
@@ -244,7 +254,7 @@ impl<P: Piece> Replication<P> {
     fn tick(&mut self, now: Millis) {
         self.tick_links(now);
         self.tick_planned(now);
-        self.delay_ms = self.delay();
+        self.press(now);
     }
 
     fn message(&mut self, from: NodeId, message: Message<'_>, now: Millis) {

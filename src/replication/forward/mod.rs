@@ -64,6 +64,9 @@ pub trait Outlook: Send + Sync + 'static {
     /// Why the node takes no commands now, or none that write: an error, its code first.
     fn refuses(&self, is_write: bool) -> Option<String>;
 
+    /// What is to pass between a write and its answer, while copies fall behind.
+    fn slowed(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>>;
+
     /// Which keys are taken.
     fn validation(&self) -> Validation;
 }
