@@ -7,15 +7,21 @@
 //! ```
 
 use crate::clock;
-use crate::limits::{WAIT_ASK_MS_MAX, WAIT_REASK_MS, WAIT_STEP_MS};
+use crate::limits::{
+    ANNOUNCED_NODES_MAX, LAG_HEARD_MS_MAX, LAG_TELL_MS, WAIT_ASK_MS_MAX, WAIT_REASK_MS,
+    WAIT_STEP_MS,
+};
 use crate::peer::{Answer, Endpoint};
 use crate::replication::Followers;
 use crate::worker::{Copies, Shared};
 use bytes::{Buf, Bytes};
+use cluster::control::GroupConfig;
 use cluster::group_set::GroupSet;
 use cluster::node::NodeId;
 use cluster::record::Seq;
+use cluster::replication::Lag;
 use cluster::slot::Group;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,18 +30,90 @@ use tokio::time::sleep;
 
 /// The kind of the calls.
 pub(super) const COPIES_CALL: u8 = 14;
+/// The kind of calls that tell what a node has room for and how far others are behind: room u64 |
+/// (node u64 | groups u32 | records u64 | ms u64)*, with an empty answer.
+pub(super) const LAGS_CALL: u8 = 15;
 
 /// What this node knows of copies, and whom it asks.
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) shared: Arc<Shared>,
     pub(super) followers: Arc<Followers>,
+    pub(super) heard: Arc<Heard>,
     pub(super) endpoint: Endpoint,
+}
+
+/// What other nodes have told of the copies of what they lead, and when.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<BTreeMap<NodeId, Told>>);
+
+/// What another node told.
+#[derive(Debug)]
+struct Told {
+    at_nanos: u64,
+    /// Bytes that it has room for, for each group that it keeps.
+    room: u64,
+    lags: Vec<(NodeId, Lag)>,
+}
+
+impl Heard {
+    /// A node says how far the others are behind.
+    pub(super) fn take(&self, from: NodeId, mut body: Bytes) -> Answer {
+        let Ok(room) = body.try_get_u64_le() else { return Box::pin(async { None }) };
+        let mut lags = Vec::new();
+        while let Some(one) = read(&mut body).filter(|_| lags.len() < ANNOUNCED_NODES_MAX) {
+            lags.push(one);
+        }
+        let at_nanos = clock::monotonic_nanos();
+        self.0.lock().insert(from, Told { at_nanos, room, lags });
+        Box::pin(async { Some(Bytes::new()) })
+    }
+
+    /// The room for each group of the nodes that told of it of late.
+    fn rooms(&self) -> BTreeMap<NodeId, u64> {
+        let now = clock::monotonic_nanos();
+        let heard = self.0.lock();
+        let fresh = heard.iter().filter(|(_, told)| told.is_fresh(now));
+        fresh.map(|(node, told)| (*node, told.room)).collect()
+    }
+}
+
+impl Told {
+    fn is_fresh(&self, now_nanos: u64) -> bool {
+        now_nanos.saturating_sub(self.at_nanos) < LAG_HEARD_MS_MAX * 1_000_000
+    }
+}
+
+fn read(body: &mut Bytes) -> Option<(NodeId, Lag)> {
+    let node = NodeId::new(body.try_get_u64_le().ok()?)?;
+    let groups = body.try_get_u32_le().ok()?;
+    let (records, ms) = (body.try_get_u64_le().ok()?, body.try_get_u64_le().ok()?);
+    Some((node, Lag { groups, records, ms }))
 }
 
 impl Copies for Known {
     fn copies(&self, group: Group, seq: Seq) -> u32 {
         self.followers.copies(group, seq)
+    }
+
+    fn behind(&self) -> (u64, Vec<(NodeId, Lag)>) {
+        let lags = self.followers.lags();
+        (lags.records, lags.nodes)
+    }
+
+    fn all_behind(&self) -> BTreeMap<NodeId, Lag> {
+        let now = clock::monotonic_nanos();
+        let heard = self.heard.0.lock();
+        let fresh = heard.values().filter(|told| told.is_fresh(now));
+        let mut all: BTreeMap<NodeId, Lag> = BTreeMap::new();
+        let own = self.followers.lags().nodes;
+        for (node, lag) in fresh.flat_map(|told| &told.lags).chain(&own) {
+            let sum = all.entry(*node).or_default();
+            sum.groups += lag.groups;
+            sum.records = sum.records.saturating_add(lag.records);
+            sum.ms = sum.ms.max(lag.ms);
+        }
+        all
     }
 
     fn elsewhere(
@@ -50,6 +128,53 @@ impl Copies for Known {
 }
 
 impl Known {
+    /// Bytes that this node has room for, for each group that it keeps or is given; all there are
+    /// where nothing bounds them.
+    fn room(&self) -> u64 {
+        let Some(view) = self.shared.views.get() else { return u64::MAX };
+        let keeps = |config: &GroupConfig| config.nodes().any(|node| node == view.me());
+        let count = view.state().groups().filter(|(_, config)| keeps(config)).count() as u64;
+        self.shared.engine.max_memory().map_or(u64::MAX, |bytes| bytes / count.max(1))
+    }
+
+    /// Keeps what this node leads to what those have room for who keep copies of it.
+    fn keep_to_room(&self) {
+        let (Some(view), rooms) = (self.shared.views.get(), self.heard.rooms()) else { return };
+        let own = self.room();
+        let (mut most, mut lacks) = (0_u64, false);
+        for group in view.primary_of().iter() {
+            let others = view.topology().holders(group).nodes().filter_map(|n| rooms.get(&n));
+            let room = others.copied().min().unwrap_or(own).min(own);
+            lacks |= room < own;
+            most = most.saturating_add(room);
+        }
+        // Where everybody has as much room, this node's own bound will do.
+        let engine = &self.shared.engine;
+        engine.set_ceiling(lacks.then(|| most.saturating_add(engine.replica_bytes())));
+    }
+
+    /// Tells the others how far they are behind with what this node leads, and what it has room
+    /// for.
+    pub(super) fn tell(&self) {
+        self.keep_to_room();
+        let lags = self.followers.lags().nodes;
+        let mut body = self.room().to_le_bytes().to_vec();
+        for (node, lag) in &lags {
+            body.extend_from_slice(&node.number().to_le_bytes());
+            body.extend_from_slice(&lag.groups.to_le_bytes());
+            body.extend_from_slice(&lag.records.to_le_bytes());
+            body.extend_from_slice(&lag.ms.to_le_bytes());
+        }
+        let (body, longest) = (Bytes::from(body), Duration::from_millis(LAG_TELL_MS));
+        for (node, _) in lags {
+            let (endpoint, body) = (self.endpoint.clone(), body.clone());
+            tokio::spawn(async move {
+                // Who does not hear it hears the next.
+                let _ = endpoint.call(node, LAGS_CALL, body, longest).await;
+            });
+        }
+    }
+
     /// Asks the primaries, whoever they are by then, until the copies are enough.
     async fn ask(&self, groups: &GroupSet, wanted: u32, time: Duration) -> u32 {
         let until = clock::monotonic_nanos().saturating_add(nanos(time));

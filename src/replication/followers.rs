@@ -3,14 +3,27 @@
 
 use cluster::node::NodeId;
 use cluster::record::Seq;
+use cluster::replication::Lag;
 use cluster::slot::{GROUPS, Group};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What all other nodes have acknowledged.
 #[derive(Debug, Default)]
-pub struct Followers(RwLock<BTreeMap<NodeId, Acknowledged>>);
+pub struct Followers {
+    nodes: RwLock<BTreeMap<NodeId, Acknowledged>>,
+    lags: Mutex<Lags>,
+}
+
+/// How far the nodes are behind that keep copies of what this one leads.
+#[derive(Clone, Debug, Default)]
+pub struct Lags {
+    /// Records of all groups that this node leads.
+    pub records: u64,
+    /// The nodes that are there.
+    pub nodes: Vec<(NodeId, Lag)>,
+}
 
 /// By group: the last record, and one; 0 where that is not known.
 #[derive(Debug)]
@@ -20,31 +33,40 @@ impl Followers {
     /// How many nodes have acknowledged a group up to this record.
     pub fn copies(&self, group: Group, seq: Seq) -> u32 {
         let has = |of: &&Acknowledged| of.0[index(group)].load(Ordering::Acquire) > seq.0;
-        u32::try_from(self.0.read().values().filter(has).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.nodes.read().values().filter(has).count()).unwrap_or(u32::MAX)
+    }
+
+    /// How far they are behind, as of a moment ago.
+    pub fn lags(&self) -> Lags {
+        self.lags.lock().clone()
+    }
+
+    pub(super) fn set_lags(&self, lags: Lags) {
+        *self.lags.lock() = lags;
     }
 
     /// A node has the group up to this record; `None`: nobody knows.
     pub(super) fn set(&self, node: NodeId, group: Group, seq: Option<Seq>) {
         let word = seq.map_or(0, |seq| seq.0.saturating_add(1));
-        if let Some(of) = self.0.read().get(&node) {
+        if let Some(of) = self.nodes.read().get(&node) {
             of.0[index(group)].store(word, Ordering::Release);
             return;
         }
         if word > 0 {
             let of = Acknowledged((0..GROUPS).map(|_| AtomicU64::new(0)).collect());
             of.0[index(group)].store(word, Ordering::Release);
-            self.0.write().insert(node, of);
+            self.nodes.write().insert(node, of);
         }
     }
 
     /// Nothing is known of a node any more.
     pub(super) fn forget(&self, node: NodeId) {
-        self.0.write().remove(&node);
+        self.nodes.write().remove(&node);
     }
 
     /// The nodes of which something is known.
     pub(super) fn nodes(&self) -> Vec<NodeId> {
-        self.0.read().keys().copied().collect()
+        self.nodes.read().keys().copied().collect()
     }
 }
 
@@ -66,9 +88,10 @@ mod tests {
         assert_eq!(followers.copies(group, Seq(0)), 0);
         followers.set(node(1), group, Some(Seq(0)));
         followers.set(node(2), group, Some(Seq(5)));
-        assert_eq!((0..7).map(|seq| followers.copies(group, Seq(seq))).collect::<Vec<_>>(), [
-            2, 1, 1, 1, 1, 1, 0
-        ]);
+        assert_eq!(
+            (0..7).map(|seq| followers.copies(group, Seq(seq))).collect::<Vec<_>>(),
+            [2, 1, 1, 1, 1, 1, 0]
+        );
         followers.set(node(2), group, None);
         assert_eq!(followers.copies(group, Seq(0)), 1);
         followers.forget(node(1));

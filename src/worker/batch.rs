@@ -237,11 +237,8 @@ fn run_batch(
             out.rollback(mark);
             stop = Some(Stop::Close);
         }
-        if matches!(stop, None | Some(Stop::Yield))
-            && worker.shared.pressure.is_on()
-            && planned[..executed].iter().any(writes)
-        {
-            stop = Some(Stop::Slowed);
+        if worker.shared.pressure.is_on() {
+            stop = slowed(stop, &planned[..executed]);
         }
         if stop == Some(Stop::Unserved) {
             if executed > 0 {
@@ -310,6 +307,13 @@ fn make_plans<'a>(
 #[inline]
 fn wrote_without_lease(view: &ClusterView, now_nanos: u64, executed: &[Plan<'_>]) -> bool {
     !view.is_leased_at(now_nanos) && executed.iter().any(writes)
+}
+
+/// Who has written waits, unless for something else.
+#[cold]
+fn slowed(stop: Option<Stop>, executed: &[Plan<'_>]) -> Option<Stop> {
+    let waits = matches!(stop, None | Some(Stop::Yield)) && executed.iter().any(writes);
+    if waits { Some(Stop::Slowed) } else { stop }
 }
 
 /// Whether a plan is one of a command that writes here.

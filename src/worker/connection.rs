@@ -271,6 +271,11 @@ impl Connection {
         }
         let stop = held.stop;
         self.held = None;
+        let view = worker.shared.views.load();
+        if view.as_ref().and_then(|view| view.as_deref()).is_some_and(|view| !view.is_leased()) {
+            // Whether they count is not known: another node may be the primary already.
+            return Poll::Ready(Some(Turn::Gone));
+        }
         Poll::Ready(if stop == Stop::More { None } else { self.stopped(stop) })
     }
 

@@ -11,6 +11,7 @@ use super::unserved::duty;
 use super::view::ClusterView;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
+use crate::command::spec::Spec;
 use crate::command::{Args, Command, Time};
 use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
@@ -92,9 +93,7 @@ impl Batch<'_, '_> {
                         }
                     }
                 }
-                if self.view.is_some() && spec.is_write() {
-                    session.note_write(key.group());
-                }
+                self.note_write(session, spec, key.group());
                 locked.execute(key, op, self.now, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -125,6 +124,14 @@ impl Batch<'_, '_> {
         (plans.len(), None)
     }
 
+    /// WAIT is to know of it.
+    #[inline]
+    fn note_write(&self, session: &mut Session, spec: &Spec, group: Group) {
+        if self.view.is_some() && spec.is_write() {
+            session.note_write(group);
+        }
+    }
+
     #[cold]
     fn failed(&self, index: CommandIndex) {
         self.worker.metrics().failed(index);
@@ -146,9 +153,7 @@ impl Batch<'_, '_> {
                     drop(locked);
                     return self.unserved(spec);
                 }
-                if self.view.is_some() && spec.is_write() {
-                    session.note_write(key.group());
-                }
+                self.note_write(session, spec, key.group());
                 locked.execute_as(key, op, self.now, access, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -175,12 +180,7 @@ impl Batch<'_, '_> {
                     return self.unserved(spec);
                 }
                 if let Some(view) = self.view.filter(|_| spec.is_write()) {
-                    match command {
-                        Command::Keys(op) => session.note_writes(slots(op).map(Slot::group)),
-                        Command::Key(..) | Command::Space(_) => {
-                            session.note_writes(view.primary_of().iter());
-                        }
-                    }
+                    note_writes(session, view, command);
                 }
                 if let Some(log) = self.gate {
                     // It may have looked at any group.
@@ -253,6 +253,15 @@ impl Batch<'_, '_> {
             slow::note(worker, session, now, nanos, plans, args);
         }
         tally.clear();
+    }
+}
+
+/// A command on several keys, or on all, has written.
+#[cold]
+fn note_writes(session: &mut Session, view: &ClusterView, command: &Command<'_>) {
+    match command {
+        Command::Keys(op) => session.note_writes(slots(op).map(Slot::group)),
+        Command::Key(..) | Command::Space(_) => session.note_writes(view.primary_of().iter()),
     }
 }
 

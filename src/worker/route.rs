@@ -11,8 +11,11 @@ use crate::engine::Key;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
 use cluster::group_set::GroupSet;
+use cluster::node::NodeId;
 use cluster::record::Seq;
+use cluster::replication::Lag;
 use cluster::slot::{Group, Slot};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
@@ -63,6 +66,13 @@ pub trait Forwarder: Send + Sync {
 pub trait Copies: Send + Sync {
     /// How many other nodes have the group up to this record.
     fn copies(&self, group: Group, seq: Seq) -> u32;
+
+    /// How far behind the nodes are with their copies of what this node leads, and how many records
+    /// that is altogether.
+    fn behind(&self) -> (u64, Vec<(NodeId, Lag)>);
+
+    /// How far behind every node is with its copies of what any other leads, as far as is known.
+    fn all_behind(&self) -> BTreeMap<NodeId, Lag>;
 
     /// Asks the primaries of groups that other nodes lead how many copies have what they have done
     /// so far, until they say so many or the time has passed: the fewest of any group.

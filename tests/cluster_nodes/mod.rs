@@ -9,6 +9,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,12 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(20);
 
+/// Blocks of ports that this process has looked at.
+static TAKEN: AtomicU16 = AtomicU16::new(0);
+
 /// Nodes 1 to so many.
 pub struct Nodes {
     dir: tempfile::TempDir,
     base: u16,
     count: u16,
     sets: Vec<String>,
+    /// Settings of one of them.
+    special: (u16, String),
     running: Vec<Option<Child>>,
 }
 
@@ -46,8 +52,10 @@ fn free_base(count: u16) -> u16 {
             tcp(base + i) && tcp(base + 20 + i) && udp(base + 40 + i) && udp(base + 60 + i)
         })
     };
-    let start = 10_000 + u16::try_from(std::process::id() % 97).expect("small") * 100;
-    (0..90).map(|i| start + i * 100).find(all).expect("free ports")
+    // Those of other tests of this process, and of others', are not looked at again.
+    let first = u16::try_from(std::process::id() % 25).expect("small") * 8;
+    let next = || 10_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 200 * 100;
+    (0..200).map(|_| next()).find(all).expect("free ports")
 }
 
 fn crabcache(words: &[&str]) -> Command {
@@ -59,13 +67,19 @@ fn crabcache(words: &[&str]) -> Command {
 impl Nodes {
     /// Starts them, with these settings each, and waits until they are one cluster.
     pub fn start(count: u16, sets: &[&str]) -> Nodes {
+        Nodes::start_with(count, sets, (0, ""))
+    }
+
+    /// The same, one of them with a setting of its own.
+    pub fn start_with(count: u16, sets: &[&str], special: (u16, &str)) -> Nodes {
         let dir = tempfile::tempdir().expect("a folder");
         let ca = dir.path().join("ca").display().to_string();
         let done = crabcache(&["cluster", "ca", "init", "--dir", &ca]).output().expect("it runs");
         assert!(done.status.success(), "{done:?}");
         let base = free_base(count);
         let sets = sets.iter().map(|set| (*set).to_owned()).collect();
-        let mut nodes = Nodes { dir, base, count, sets, running: Vec::new() };
+        let special = (special.0, special.1.to_owned());
+        let mut nodes = Nodes { dir, base, count, sets, special, running: Vec::new() };
         for number in 1..=count {
             let (name, out) = (number.to_string(), nodes.folder(number).display().to_string());
             let words = ["cluster", "ca", "issue", "--dir", &ca, "--node", &name, "--out", &out];
@@ -108,6 +122,7 @@ impl Nodes {
             format!("cluster.key={}", file("node.key")),
         ];
         sets.extend(self.sets.iter().cloned());
+        sets.extend(Some(&self.special).filter(|s| s.0 == number).map(|s| s.1.clone()));
         let log = File::options().create(true).append(true).open(self.log(number)).expect("a file");
         let mut command = crabcache(&["server"]);
         sets.iter().for_each(|set| {
@@ -134,12 +149,25 @@ impl Nodes {
         }
     }
 
+    /// Ends a node as an operator does.
+    pub fn stop(&mut self, number: u16) {
+        self.signal(number, "TERM");
+        if let Some(mut child) = self.running[usize::from(number) - 1].take() {
+            within("the end of a node", || child.try_wait().expect("a child").is_some());
+        }
+    }
+
     /// Sends a node a signal.
     pub fn signal(&self, number: u16, name: &str) {
         let child = self.running[usize::from(number) - 1].as_ref().expect("it runs");
         let pid = child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");
         assert!(sent.success());
+    }
+
+    /// Where clients reach a node.
+    pub fn port(&self, number: u16) -> u16 {
+        self.base + number
     }
 
     /// A connection that forwards.

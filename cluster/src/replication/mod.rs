@@ -120,11 +120,11 @@ pub enum Output {
     Stop(Group),
     /// Go on executing: the hand-over did not come about.
     Resume(Group),
-    /// Empty the group: a copy of all of it follows.
-    Clear(Group),
     /// This node does not keep the group any more.
     Drop(Group),
-    /// All of a resync was applied: compare the digest, then say [`Input::Verified`].
+    /// All of a resync has come: put it in the place of what there was of the group, unless that
+    /// was done as it came ([`Replication::void`]), compare the digest, then say
+    /// [`Input::Verified`].
     Verify(ResyncEnd),
 }
 
@@ -145,7 +145,20 @@ pub struct Replication<P> {
     resyncs: Vec<(NodeId, Group)>,
     resync_next: u64,
     pressure: Pressure,
+    /// When pieces of the log came, now and then: the number of a piece, and its time.
+    times: VecDeque<(u64, Millis)>,
     outputs: VecDeque<Output>,
+}
+
+/// How far a node is behind with its copies of what another leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Copies that get records.
+    pub groups: u32,
+    /// Records that it has not acknowledged.
+    pub records: u64,
+    /// How long ago the oldest of them was logged; a little more, never less.
+    pub ms: u64,
 }
 
 /// What there is of another node.
@@ -191,6 +204,7 @@ impl<P: Piece> Replication<P> {
             resyncs: Vec::new(),
             resync_next: 1,
             pressure: Pressure::default(),
+            times: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -236,6 +250,29 @@ impl<P: Piece> Replication<P> {
     pub fn acked_by(&self, node: NodeId, group: Group) -> Option<Seq> {
         let peer = self.peers.get(&node).filter(|peer| peer.up.is_some())?;
         peer.links.get(usize::from(group.number()))?.state.acked()
+    }
+
+    /// How far a node is behind with what this one leads.
+    pub fn lag_of(&self, node: NodeId, now: Millis) -> Lag {
+        let mut lag = Lag::default();
+        for group in Group::all() {
+            let led = self.led.get(group).filter(|led| led.keeps(node));
+            let Some((led, acked)) = led.zip(self.acked_by(node, group)) else { continue };
+            lag.groups += 1;
+            lag.records += led.last.0.saturating_sub(acked.0);
+            let lacks = self.backlog.find(group, acked.next()).filter(|_| acked < led.last);
+            let since = lacks.and_then(|piece| {
+                let at = self.times.partition_point(|(number, _)| *number <= piece);
+                self.times.get(at.checked_sub(1)?)
+            });
+            lag.ms = lag.ms.max(since.map_or(0, |(_, at)| now.since(*at)));
+        }
+        lag
+    }
+
+    /// Records of all groups that this node leads, ever.
+    pub fn records(&self) -> u64 {
+        Group::all().filter_map(|group| Some(self.led.get(group)?.last.0)).sum()
     }
 
     /// The newest pieces of the log.

@@ -4,7 +4,7 @@
 use super::led::{Led, Link, LinkState};
 use super::{
     APPEND_BYTES, DELAY_MS_MAX, Output, PRESSED_MS_MAX, Piece, RESYNC_DONE_MS_MAX, RESYNCS_MAX,
-    Replication,
+    Replication, TICK_MS,
 };
 use crate::control::{GroupConfig, Position};
 use crate::message::{APPEND_HEAD, Acked, Have, STREAM_SALT};
@@ -44,8 +44,14 @@ impl<P: Piece> Replication<P> {
             self.restless.insert(mark.group);
         }
         self.pressure.looked_bytes += piece.bytes() as u64;
+        if self.times.back().is_none_or(|(_, at)| now.since(*at) >= TICK_MS) {
+            self.times.push_back((self.backlog.end(), now));
+        }
         let dropped = self.backlog.push(piece);
         self.give_up_overrun(&dropped, now);
+        while self.times.get(1).is_some_and(|(number, _)| *number <= self.backlog.start()) {
+            self.times.pop_front();
+        }
         if self.pressure.looked_bytes >= self.backlog.bytes_max() / LOOK_PART {
             self.press(now);
         }
@@ -388,13 +394,15 @@ impl<P: Piece> Replication<P> {
             return 0;
         }
         // What rests has acknowledged everything.
-        let oldest = self.restless.iter().flat_map(|group| {
-            let led = self.led.get(group);
-            let others = led.into_iter().flat_map(|led| &led.in_sync);
-            others.filter(|member| member.node != self.me.node).filter_map(move |member| {
-                let link = self.peers.get(&member.node)?.links.get(index(group))?;
-                self.backlog.find(group, link.state.acked()?.next())
-            })
+        let oldest = self.restless.iter().filter_map(|group| {
+            let led = self.led.get(group)?;
+            let others = led.in_sync.iter().filter(|member| member.node != self.me.node);
+            let acked = others.filter_map(|member| {
+                self.peers.get(&member.node)?.links.get(index(group))?.state.acked()
+            });
+            let acked = acked.min().filter(|acked| *acked < led.last)?;
+            // What was sent and is not in the backlog any more counts as the oldest there.
+            Some(self.backlog.find(group, acked.next()).unwrap_or(self.backlog.start()))
         });
         let waits = oldest.min().map_or(0, |piece| self.backlog.bytes_from(piece));
         let span = half - half / RESERVE_PART;
