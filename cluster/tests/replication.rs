@@ -169,8 +169,8 @@ fn writers_are_held_back_while_a_copy_is_far_behind_but_not_for_ever() {
     assert!(delays[5..].is_sorted() && delays[5] > 0 && delays[8..] == [DELAY_MS_MAX; 2]);
     // It answers, and goes on being slow: that is waited for, …
     for seq in 1..=10 {
-        pair.log(seq + 10, seq + 10);
         pair.has(at(seq));
+        pair.log(seq + 10, seq + 10);
         pair.passes(400);
         assert_eq!(pair.primary.delay_ms(), DELAY_MS_MAX, "{seq}");
     }
@@ -179,8 +179,8 @@ fn writers_are_held_back_while_a_copy_is_far_behind_but_not_for_ever() {
     while pair.primary.delay_ms() > 0 {
         seq += 1;
         assert!(seq < 100);
-        pair.log(seq + 10, seq + 10);
         pair.has(at(seq));
+        pair.log(seq + 10, seq + 10);
         pair.passes(400);
     }
     assert!(seq > 20, "{seq}");

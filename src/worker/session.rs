@@ -15,6 +15,7 @@ use cluster::group_set::GroupSet;
 use cluster::slot::Group;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A connection as its commands see it.
@@ -36,8 +37,6 @@ pub struct Session {
     pub forwards: bool,
     /// Whether replicas may answer what only reads.
     pub readonly: bool,
-    /// The groups that it wrote to and of which WAIT has not said that there are copies enough.
-    wrote: Option<Box<GroupSet>>,
 }
 
 /// An answer that is not there yet.
@@ -67,14 +66,16 @@ impl Session {
             always_forwards: always,
             forwards: always || shared.notice.settings().forwards,
             readonly: false,
-            wrote: None,
         }
     }
 
     /// It has written to a group, here or elsewhere.
     #[inline]
     pub(super) fn note_write(&mut self, group: Group) {
-        self.wrote.get_or_insert_default().insert(group);
+        let words = self.client.wrote.get_or_init(Box::default);
+        let number = usize::from(group.number());
+        let word = &words[number / 64];
+        word.store(word.load(Ordering::Relaxed) | 1 << (number % 64), Ordering::Relaxed);
     }
 
     /// It has written to these groups.
@@ -83,13 +84,17 @@ impl Session {
     }
 
     /// The groups that it wrote to since [`Session::settled`]; `None`: none.
-    pub fn wrote(&self) -> Option<&GroupSet> {
-        self.wrote.as_deref()
+    pub fn wrote(&self) -> Option<GroupSet> {
+        let words = self.client.wrote.get()?;
+        let word = |i: usize| words[i].load(Ordering::Relaxed);
+        let groups = GroupSet::from_words(std::array::from_fn(word));
+        Some(groups).filter(|groups| !groups.is_empty())
     }
 
     /// There are copies enough of everything that it wrote.
     pub fn settled(&mut self) {
-        self.wrote = None;
+        let words = self.client.wrote.get().into_iter().flat_map(|words| words.iter());
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Keeps the answer to the command at hand, which is not there yet: one value in the protocol

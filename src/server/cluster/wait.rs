@@ -51,7 +51,7 @@ impl Server {
         let nanos = timeout.min(limits::WAIT_MS_MAX) * 1_000_000;
         let until_nanos = clock::monotonic_nanos().saturating_add(nanos);
         let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
-        let wait = Wait::new(&self.shared, session.wrote(), wanted, until_nanos);
+        let wait = Wait::new(&self.shared, session.wrote().as_ref(), wanted, until_nanos);
         match wait.look().filter(|_| wait.elsewhere.is_empty()) {
             Some(copies) => {
                 if copies >= wanted {
