@@ -3,6 +3,7 @@
 
 mod admin;
 mod cluster;
+mod copies;
 pub mod forward;
 mod listen;
 mod memory;
@@ -20,8 +21,8 @@ use crate::wal::files::{Files, SystemFiles};
 use crate::wal::log::Log;
 use crate::wal::snapshotter::Snapshotter;
 use crate::worker::{
-    self, Clients, DemandMeter, Elastic, Entrance, Inboxes, Load, Notice, Others, Settings, Shared,
-    Slowlog, Views, WorkerOptions,
+    self, Clients, DemandMeter, Elastic, Entrance, Inboxes, Load, Notice, Others, Pressure,
+    Settings, Shared, Slowlog, Views, WorkerOptions,
 };
 use cluster::{Cluster, Membership};
 use listen::Doors;
@@ -35,7 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use storage::{Loaded, Running, Storage};
+use storage::{Loaded, Restored, Running, Storage};
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -172,17 +173,18 @@ fn start(
     let meter = meter(&config, numbers.iter().take(threads.len()).collect());
     announce(&config, address, http.as_ref(), workers);
     listen::announce(&shared.entrances, &addresses);
-    let log = match storage.as_ref().zip(snapshots.as_ref()) {
+    let Restored { log, damaged } = match storage.as_ref().zip(snapshots.as_ref()) {
         Some((storage, snapshots)) => {
             let loading =
                 storage::Loading { config: config.clone(), storage, shared: &shared, snapshots };
             let loaded = loading.start(&server)?;
             runtime.block_on(load(&mut signals, &mut ending, loaded, &server))?
         }
-        None => None,
+        None => Restored::default(),
     };
     let is_ending = *ending.borrow();
-    let start = |of| Cluster::start(&config, of, &shared, announced, snapshots.as_ref(), &ready);
+    let given = cluster::Given { announced, snapshots: snapshots.as_ref(), damaged };
+    let start = |of| Cluster::start(&config, of, &shared, given, &ready);
     let cluster = membership.filter(|_| !is_ending).map(start).transpose()?;
     shared.notice.set_loading(is_ending);
     if cluster.is_none() {
@@ -270,7 +272,7 @@ async fn load(
     };
     tracing::info!("{what}: stopping before the data was loaded; nothing was changed");
     server.end();
-    Ok(None)
+    Ok(Restored::default())
 }
 
 /// What all workers share.
@@ -315,6 +317,7 @@ fn share(config: &Config, workers: usize, entrances: Arc<[Entrance]>, hash_seed:
         entrances,
         views: Views::default(),
         others: Others::default(),
+        pressure: Pressure::default(),
     }
 }
 

@@ -5,17 +5,23 @@ mod cluster_world;
 mod common;
 
 use bytes::Bytes;
+use cluster::group_set::GroupSet;
+use cluster::node::NodeId;
 use cluster::record::Seq;
+use cluster::replication::Lag;
 use cluster::slot::{GROUPS, Group};
 use cluster_world::{Value, World, ask};
 use common::Client;
 use crabcache::command::reply::ReplyWriter;
 use crabcache::worker::{Copies, Forwarder, Forwarding, Later, Scope, encoded};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// A listener that always forwards, behind the usual one.
 const PLAIN: &str = "server.listeners=plain 127.0.0.1:0 forward";
@@ -148,6 +154,30 @@ struct Everything(Arc<AtomicU32>);
 impl Copies for Everything {
     fn copies(&self, _: Group, _: Seq) -> u32 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn behind(&self) -> (u64, Vec<(NodeId, Lag)>) {
+        (
+            7,
+            vec![(
+                NodeId::new(0xC0FFEE + 1).expect("not 0"),
+                Lag { groups: 1, records: 2, ms: 2500 },
+            )],
+        )
+    }
+
+    fn all_behind(&self) -> BTreeMap<NodeId, Lag> {
+        self.behind().1.into_iter().collect()
+    }
+
+    fn elsewhere(
+        &self,
+        _: GroupSet,
+        _: u32,
+        _: Duration,
+    ) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+        let copies = self.0.load(Ordering::Relaxed);
+        Box::pin(async move { copies })
     }
 }
 

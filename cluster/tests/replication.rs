@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use cluster::control::{Change, ControlCommand, ControlState, Position, Settings};
-use cluster::message::{Acked, Have, Message};
+use cluster::message::{Acked, Have, Message, ResyncBegin, ResyncEnd};
 use cluster::node::{Addresses, ClusterId, Incarnation, Member, NodeId, Protocols, Registration};
 use cluster::record::select::FrameParts;
-use cluster::record::{Epoch, Seq};
-use cluster::replication::{Input, Mark, Output, Piece, Replication};
+use cluster::record::{Epoch, GroupTime, Seq};
+use cluster::replication::{DELAY_MS_MAX, Input, Mark, Output, Piece, Replication};
 use cluster::slot::Group;
 use cluster::time::Millis;
 
@@ -152,4 +152,72 @@ fn a_copy_is_continued_where_the_backlog_has_it_and_else_copied_anew() {
         pair.has(position);
         assert_eq!(pair.resyncs(), copied, "{position:?}");
     }
+}
+
+#[test]
+fn writers_are_held_back_while_a_copy_is_far_behind_but_not_for_ever() {
+    let mut pair = Pair::formed();
+    let at = |seq| Some(Position { epoch: Epoch(1), seq: Seq(seq) });
+    pair.has(Some(Position::default()));
+    let mut delays = Vec::new();
+    for seq in 1..=10 {
+        pair.log(seq, seq);
+        delays.push(pair.primary.delay_ms());
+    }
+    // Five pieces are half of the backlog.
+    assert_eq!(delays[..5], [0; 5]);
+    assert!(delays[5..].is_sorted() && delays[5] > 0 && delays[8..] == [DELAY_MS_MAX; 2]);
+    // It answers, and goes on being slow: that is waited for, …
+    for seq in 1..=10 {
+        pair.has(at(seq));
+        pair.log(seq + 10, seq + 10);
+        pair.passes(400);
+        assert_eq!(pair.primary.delay_ms(), DELAY_MS_MAX, "{seq}");
+    }
+    // … but not for ever.
+    let mut seq = 10;
+    while pair.primary.delay_ms() > 0 {
+        seq += 1;
+        assert!(seq < 100);
+        pair.has(at(seq));
+        pair.log(seq + 10, seq + 10);
+        pair.passes(400);
+    }
+    assert!(seq > 20, "{seq}");
+    // Whoever has everything again is waited for again.
+    pair.has(at(seq + 10));
+    pair.passes(100);
+    assert_eq!(pair.primary.delay_ms(), 0);
+    for more in 1..=9 {
+        pair.log(seq + 10 + more, seq + 10 + more);
+    }
+    assert_eq!(pair.primary.delay_ms(), DELAY_MS_MAX);
+    // Whoever says nothing falls out, and is not waited for.
+    assert_eq!(pair.passes(2000), ["shrink"]);
+    assert_eq!(pair.primary.delay_ms(), 0);
+}
+
+#[test]
+fn what_a_node_had_counts_until_the_new_copy_is_whole() {
+    let pair = Pair::formed();
+    let at = |epoch, seq| Position { epoch: Epoch(epoch), seq: Seq(seq) };
+    let (group, primary, now) = (pair.group, member(1), pair.now);
+    let mut replica = Replication::<Numbers>::new(pair.replica, [(group, at(1, 7))], 1000);
+    replica.handle(Input::Applied(&pair.state), now);
+    replica.handle(Input::PeerUp(primary), now);
+    let begin = ResyncBegin { group, epoch: Epoch(1), id: 3 };
+    replica.handle(Input::Message(primary.node, Message::ResyncBegin(begin)), now);
+    assert!(replica.takes_chunk(primary.node, group, 3));
+    assert_eq!(replica.position(group), Some(at(1, 7)));
+    let end =
+        ResyncEnd { group, id: 3, position: at(1, 20), time: GroupTime(1), items: 0, digest: 0 };
+    replica.handle(Input::Message(primary.node, Message::ResyncEnd(end)), now);
+    assert_eq!(replica.position(group), Some(at(1, 7)));
+    replica.handle(Input::Verified(end, true), now);
+    assert_eq!(replica.position(group), Some(at(1, 20)));
+    // What had to go before is not there any more.
+    let begin = ResyncBegin { group, epoch: Epoch(1), id: 4 };
+    replica.handle(Input::Message(primary.node, Message::ResyncBegin(begin)), now);
+    replica.void(group);
+    assert_eq!(replica.position(group), None);
 }

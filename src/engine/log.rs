@@ -11,7 +11,7 @@ use cluster::replication::{Mark, Piece};
 use cluster::slot::Group;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Frames of one shard, closed but not sealed. Large values are shared with the store.
@@ -23,6 +23,8 @@ pub struct LogPiece {
     frames: Vec<Frame>,
     /// The records in the piece of each group in it.
     pub(super) marks: Vec<Mark>,
+    /// Groups whose logs begin anew in it, as often as they do.
+    pub(super) restarts: Vec<Group>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(super) struct LogShared {
     /// Frames that speak of several shards, ever.
     joints: AtomicU64,
     dirty: Box<[AtomicBool]>,
+    /// How often the log of a group has begun anew without being on disk so far.
+    restarts: Box<[AtomicU32]>,
     /// Told when there is something to take where there was nothing.
     nudge: OnceLock<Nudge>,
 }
@@ -59,8 +63,14 @@ impl LogShared {
             bytes: AtomicU64::new(0),
             joints: AtomicU64::new(0),
             dirty: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            restarts: Group::all().map(|_| AtomicU32::new(0)).collect(),
             nudge: OnceLock::new(),
         }
+    }
+
+    /// The log of a group begins anew: its numbers may go back.
+    pub(super) fn restart(&self, group: Group) {
+        self.restarts[usize::from(group.number())].fetch_add(1, Ordering::AcqRel);
     }
 
     /// The shard has records to take.
@@ -94,6 +104,7 @@ impl LogPiece {
         self.splices.clear();
         self.frames.clear();
         self.marks.clear();
+        self.restarts.clear();
     }
 
     /// Whether nothing is in it.
@@ -114,6 +125,11 @@ impl LogPiece {
     /// The records of each group in it.
     pub fn marks(&self) -> &[Mark] {
         &self.marks
+    }
+
+    /// Groups whose logs begin anew in it, as often as they do.
+    pub fn restarts(&self) -> &[Group] {
+        &self.restarts
     }
 
     /// Gives a frame a salt and its checksum, and its bytes to `put` in order. The piece stays as
@@ -226,6 +242,20 @@ impl Engine {
     #[inline]
     pub fn log_bytes(&self) -> u64 {
         self.log.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log of a group has begun anew and that is not on disk: what is known of its
+    /// records there is of others.
+    #[inline]
+    pub fn log_restarts(&self, group: Group) -> bool {
+        self.log.restarts[usize::from(group.number())].load(Ordering::Acquire) > 0
+    }
+
+    /// What these logs began anew with is on disk.
+    pub fn log_restarted(&self, groups: &[Group]) {
+        for group in groups {
+            self.log.restarts[usize::from(group.number())].fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Calls `nudge` from now on when a shard has records to take and had none: where the shard is

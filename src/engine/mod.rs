@@ -105,6 +105,8 @@ pub struct Engine {
     seed: HashSeed,
     max_memory: AtomicU64,
     max_items: AtomicU64,
+    /// A bound on memory that holds for a while, below `max_memory`.
+    ceiling: AtomicU64,
     /// Held by who divides bounds between shards, before any shard's lock: two divisions at once
     /// would mix, and their sum could exceed the bound.
     dividing: Mutex<()>,
@@ -140,6 +142,7 @@ impl Engine {
             seed: HashSeed::new(options.hash_seed),
             max_memory: AtomicU64::new(u64::MAX),
             max_items: AtomicU64::new(u64::MAX),
+            ceiling: AtomicU64::new(u64::MAX),
             dividing: Mutex::new(()),
             arena,
             extents,
@@ -238,15 +241,28 @@ impl Engine {
     /// Gives room that some shards do not use to those that need it: to be called a few times
     /// a second. The bounds of the node hold all the time.
     pub fn rebalance(&self) {
-        if self.shards.len() > 1 {
+        if self.shards.len() > 1 || self.ceiling.load(Ordering::Relaxed) != u64::MAX {
             self.divide(None);
         }
+    }
+
+    /// The bound on memory, if there is one.
+    pub fn max_memory(&self) -> Option<u64> {
+        Some(self.max_memory.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
+    }
+
+    /// From the next [`Engine::rebalance`] on no more than this is used, if that is less than the
+    /// bound on memory: other nodes have no room for copies of more.
+    pub fn set_ceiling(&self, bytes: Option<u64>) {
+        let least = self.max_memory_min();
+        self.ceiling.store(bytes.map_or(u64::MAX, |b| b.max(least)), Ordering::Relaxed);
     }
 
     /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
     fn divide(&self, wanting: Option<(usize, u64)>) {
         let _dividing = self.dividing.lock();
-        let max_memory = self.max_memory.load(Ordering::Relaxed);
+        let ceiling = self.ceiling.load(Ordering::Relaxed);
+        let max_memory = self.max_memory.load(Ordering::Relaxed).min(ceiling);
         let max_items = self.max_items.load(Ordering::Relaxed);
         if max_memory == u64::MAX && max_items == u64::MAX {
             return;

@@ -10,6 +10,10 @@ pub const HOST_BYTES_MAX: usize = 253;
 pub const WAIT_MS_MAX: u64 = 3_600_000;
 /// Time between two looks of WAIT at how far the copies are.
 pub const WAIT_STEP_MS: u64 = 2;
+/// Longest time for which another node is asked at once how far copies are; then again.
+pub const WAIT_ASK_MS_MAX: u64 = 1000;
+/// Time before another node is asked again that could not answer as wanted.
+pub const WAIT_REASK_MS: u64 = 20;
 /// Longest time that a command waits for somebody who serves its group.
 pub const FORWARD_WAIT_MS_MAX: u64 = 2000;
 /// Time after such a wait in which a connection's further commands do not wait anew.
@@ -35,6 +39,7 @@ pub const FORWARD_TURN_NANOS_MAX: u64 = 500_000;
 /// Commands of others on all keys at a time.
 pub const FORWARD_SPACES_MAX: usize = 4;
 
+const _: () = assert!(WAIT_ASK_MS_MAX + WAIT_REASK_MS < FORWARD_CALL_MS_MAX);
 const _: () = assert!(FORWARD_STEP_MS_MIN < FORWARD_STEP_MS_MAX);
 const _: () = assert!(FORWARD_STEP_MS_MAX < FORWARD_GRACE_MS);
 const _: () = assert!(FORWARD_GRACE_MS < FORWARD_WAIT_MS_MAX);

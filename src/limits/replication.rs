@@ -26,6 +26,15 @@ pub const LEASE_LOOK_MS: u64 = 20;
 pub const BACKLOG_PART: u64 = 50;
 /// … or this much, where that is more.
 pub const BACKLOG_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Longest time that a connection waits behind a write because copies are far behind, in
+/// milliseconds.
+pub const WRITE_HOLD_MS_MAX: u64 = 1000;
+/// How often a node works out how far the copies of what it leads are behind, in milliseconds, …
+pub const LAG_LOOK_MS: u64 = 100;
+/// … how often it tells the others, …
+pub const LAG_TELL_MS: u64 = 500;
+/// … and for how long what another told counts.
+pub const LAG_HEARD_MS_MAX: u64 = 3000;
 /// The disk gets a snapshot when no copy of a group was received for so many milliseconds.
 pub const RESYNC_SNAPSHOT_MS: u64 = 5000;
 /// Clients of a group that was handed over wait until its new primary is heard of, which is looked

@@ -3,6 +3,19 @@
 
 use super::{LogFacts, SaveFacts};
 
+/// A node that keeps copies of what this one leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowerFacts {
+    /// Where clients reach it.
+    pub host: String,
+    /// Its port there.
+    pub port: u16,
+    /// Records that it has not acknowledged.
+    pub lag_records: u64,
+    /// How old the oldest of them is.
+    pub lag_ms: u64,
+}
+
 /// Facts about a node at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
@@ -54,6 +67,10 @@ pub struct NodeFacts {
     pub backup_in_progress: bool,
     /// Whether the node is part of a cluster.
     pub cluster_enabled: bool,
+    /// Records of what it leads in the cluster.
+    pub records: u64,
+    /// The nodes that keep copies of that.
+    pub followers: Vec<FollowerFacts>,
     /// Commands in the slow log now.
     pub slowlog_len: u64,
     /// Number of the latest one; 0 before the first.

@@ -13,7 +13,7 @@ mod worker;
 
 pub use counter::Counter;
 pub use disk::{LoadFacts, LoadMeter, LogFacts, LogHealth, RecoveryFacts, SaveFacts};
-pub use facts::NodeFacts;
+pub use facts::{FollowerFacts, NodeFacts};
 pub use histogram::{Distribution, Recorder};
 pub use process::{Process, system_memory_bytes, system_name};
 pub use rates::{Rates, Sample};

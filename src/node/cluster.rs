@@ -3,18 +3,20 @@
 
 use super::NodeError;
 use super::admin::Admin;
+use super::copies::{self, COPIES_CALL, Heard, LAGS_CALL};
 use super::forward;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::control::{Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
-use crate::replication::forward::FORWARD_CALL;
-use crate::replication::{Calls, Options, Replicator, World};
+use crate::replication::forward::{FORWARD_CALL, Here};
+use crate::replication::{Calls, Followers, Options, Replicator, World};
 use crate::security::{Identity, JoinToken};
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
 use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, TokenHash};
+use cluster::group_set::GroupSet;
 use cluster::node::{Addresses, ClientAddress, NodeId, Protocols};
 use cluster::slot::Group;
 use std::net::SocketAddr;
@@ -36,6 +38,15 @@ pub(super) struct Cluster {
     replicator: Arc<Replicator>,
     stop: watch::Sender<bool>,
     glue: JoinHandle<()>,
+}
+
+/// What it is started with beside its settings.
+pub(super) struct Given<'a> {
+    /// Where clients reach it, by listener.
+    pub(super) announced: Vec<ClientAddress>,
+    pub(super) snapshots: Option<&'a Arc<Snapshotter>>,
+    /// Groups that were damaged on disk.
+    pub(super) damaged: GroupSet,
 }
 
 /// Who this node is, and what follows from that before it runs.
@@ -75,11 +86,11 @@ impl Cluster {
         config: &Config,
         membership: Membership,
         shared: &Arc<Shared>,
-        announced: Vec<ClientAddress>,
-        snapshots: Option<&Arc<Snapshotter>>,
+        given: Given<'_>,
         ready: &Arc<AtomicBool>,
     ) -> Result<Cluster, NodeError> {
         let me = membership.node();
+        let Given { announced, snapshots, damaged } = given;
         let restored = restored(shared);
         let lease = Lease::expired();
         let (worlds, world) = watch::channel(None);
@@ -88,19 +99,12 @@ impl Cluster {
         let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
-        let (answering, forwarding) = (here.clone(), shared.clone());
-        let calls: Calls = Arc::new(move |_, kind, body| match kind {
-            FORWARD_CALL => answering.answer(body),
-            // Of a later version.
-            _ => Box::pin(async { None }),
-        });
-        let mut endpoint = peer::Options::new(
-            SocketAddr::new(config.cluster.bind, config.cluster.data_port),
-            Plane::Data,
-        );
-        endpoint.gso = config.cluster.gso;
+        let (forwarding, pressed) = (shared.clone(), shared.clone());
+        let followers = Arc::new(Followers::default());
+        let heard = Arc::new(Heard::default());
+        let calls = calls(here.clone(), shared.clone(), followers.clone(), heard.clone());
         let replicator = Replicator::start(Options {
-            endpoint,
+            endpoint: data_endpoint(config),
             identity: membership.identity,
             engine: shared.engine.clone(),
             log: shared.log.clone(),
@@ -118,8 +122,14 @@ impl Cluster {
             calls,
             on_endpoint: Box::new(move |endpoint| forward::start(&forwarding, here, endpoint)),
             backlog_bytes: backlog_bytes(config),
+            damaged,
+            followers: followers.clone(),
+            on_delay: Box::new(move |ms| pressed.pressure.set(ms)),
         })
         .map_err(NodeError::System)?;
+        let endpoint = replicator.endpoint().clone();
+        let known = copies::Known { shared: shared.clone(), followers, heard, endpoint };
+        let _ = shared.others.copies.set(Box::new(known.clone()));
         if shared.log.is_none() {
             shared.engine.start_log();
         }
@@ -132,6 +142,7 @@ impl Cluster {
             announce_replicas: config.clients.announce_replicas,
             worlds,
             ready: ready.clone(),
+            copies: known,
         };
         glue.tell(&control.published());
         glue.publish(&control.published());
@@ -153,6 +164,22 @@ impl Cluster {
     }
 }
 
+/// What other nodes may ask of this one on the data plane.
+fn calls(
+    here: Arc<Here>,
+    shared: Arc<Shared>,
+    followers: Arc<Followers>,
+    heard: Arc<Heard>,
+) -> Calls {
+    Arc::new(move |from, kind, body| match kind {
+        FORWARD_CALL => here.answer(body),
+        COPIES_CALL => copies::answer(shared.clone(), followers.clone(), body),
+        LAGS_CALL => heard.take(from, body),
+        // Of a later version.
+        _ => Box::pin(async { None }),
+    })
+}
+
 /// What the disk brought back: whole copies, until the cluster says otherwise.
 fn restored(shared: &Shared) -> Vec<(Group, Position)> {
     let position = |group| {
@@ -160,6 +187,13 @@ fn restored(shared: &Shared) -> Vec<(Group, Position)> {
         (seq.0 > 0).then_some((group, Position { epoch, seq }))
     };
     Group::all().filter_map(position).collect()
+}
+
+fn data_endpoint(config: &Config) -> peer::Options {
+    let at = SocketAddr::new(config.cluster.bind, config.cluster.data_port);
+    let mut endpoint = peer::Options::new(at, Plane::Data);
+    endpoint.gso = config.cluster.gso;
+    endpoint
 }
 
 fn backlog_bytes(config: &Config) -> u64 {
@@ -237,6 +271,7 @@ struct Glue {
     announce_replicas: bool,
     worlds: watch::Sender<Option<World>>,
     ready: Arc<AtomicBool>,
+    copies: copies::Known,
 }
 
 impl Glue {
@@ -255,11 +290,13 @@ impl Glue {
     ) {
         let mut changes = self.control.changes();
         let mut ticks = tokio::time::interval(Duration::from_millis(limits::LEASE_LOOK_MS));
+        let mut tells = tokio::time::interval(Duration::from_millis(limits::LAG_TELL_MS));
         loop {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return,
                 _ = ticks.tick() => self.look_at_lease(),
+                _ = tells.tick() => self.copies.tell(),
                 Ok(()) = changes.changed() => {
                     changes.borrow_and_update();
                     let published = self.control.published();

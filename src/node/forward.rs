@@ -58,6 +58,11 @@ impl Outlook for Known {
         Box::pin(self.0.views.changed())
     }
 
+    fn slowed(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> {
+        let pressure = &self.0.pressure;
+        pressure.is_on().then(|| Box::pin(pressure.pass()) as _)
+    }
+
     fn refuses(&self, is_write: bool) -> Option<String> {
         let word = self.0.notice.word();
         if word.is_loading() {

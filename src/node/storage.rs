@@ -14,11 +14,13 @@ use crate::wal::collect::Collector;
 use crate::wal::files::Files;
 use crate::wal::lane::{Lane, LaneError, LaneOptions};
 use crate::wal::log::{Hooks, Log, LogState};
+use crate::wal::recovery::repair::{Repair, repair};
 use crate::wal::recovery::{self, BadPayload, Outcome, Payload, Progress, Target};
 use crate::wal::segment;
 use crate::wal::snapshot;
 use crate::wal::snapshotter::{Purpose, Snapshotter, SnapshotterOptions};
 use crate::worker::Shared;
+use cluster::group_set::GroupSet;
 use cluster::record::frame::{FrameWriter, stamp};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
@@ -38,8 +40,17 @@ pub(super) struct Storage {
     _owned: File,
 }
 
-/// What came of loading: the log's thread, if there is a log and the node goes on.
-pub(super) type Loaded = Result<Option<Running>, NodeError>;
+/// What came of loading.
+pub(super) type Loaded = Result<Restored, NodeError>;
+
+/// What a node goes on with.
+#[derive(Default)]
+pub(super) struct Restored {
+    /// The log's thread, if there is a log and the node goes on.
+    pub(super) log: Option<Running>,
+    /// Groups that were damaged on disk; nothing of them is kept.
+    pub(super) damaged: GroupSet,
+}
 
 /// What is needed to load the data.
 pub(super) struct Loading<'a> {
@@ -117,7 +128,7 @@ impl Storage {
         let engine = &shared.engine;
         let refused = |reason: String| NodeError::Data(self.folder.clone(), reason);
         let began = clock::monotonic_nanos();
-        let found = self.recover(shared).map_err(refused)?;
+        let (found, damaged) = self.recover(shared, config.cluster.enabled).map_err(refused)?;
         let items = (0..engine.shard_count()).map(|i| engine.lock(i).store().stats().items).sum();
         let millis = (clock::monotonic_nanos() - began) / 1_000_000;
         server.set_recovery(RecoveryFacts { millis, records: found.applied, items });
@@ -126,7 +137,8 @@ impl Storage {
         }
         let Some(log) = shared.log.clone().filter(|_| config.wal.policy != WalPolicy::None) else {
             engine.count_only();
-            return Ok(None);
+            damaged.iter().for_each(|group| engine.drop_group(group));
+            return Ok(Restored { log: None, damaged });
         };
         let options = LaneOptions {
             folder: self.folder.join(segment::FOLDER),
@@ -159,13 +171,56 @@ impl Storage {
         let last_snapshot_ms = found.snapshots.last().and_then(|file| modified_ms(&file.path));
         let hooks = Hooks { on_state, want_snapshot, last_snapshot_ms };
         let thread = log.start(lane, collector(&found), hooks)?;
-        Ok(Some(Running { log, thread }))
+        damaged.iter().for_each(|group| engine.drop_group(group));
+        Ok(Restored { log: Some(Running { log, thread }), damaged })
     }
 }
 
 impl Storage {
-    /// Brings back what the snapshots and the log hold.
-    fn recover(&self, shared: &Shared) -> Result<Outcome, String> {
+    /// Brings back what the snapshots and the log hold. A node of a cluster gives up what is
+    /// damaged: these groups.
+    fn recover(&self, shared: &Shared, clustered: bool) -> Result<(Outcome, GroupSet), String> {
+        let found = self.load(shared)?;
+        if found.is_sound() {
+            return self.settle(found).map(|found| (found, GroupSet::default()));
+        }
+        if !clustered {
+            return Err(told_damage(&self.folder, &found));
+        }
+        let damaged: GroupSet = found.corrupt.iter().map(|corrupt| corrupt.group).collect();
+        self.give_up(shared, &found)?;
+        let found = self.load(shared)?;
+        if !found.is_sound() {
+            return Err(told_damage(&self.folder, &found));
+        }
+        self.settle(found).map(|found| (found, damaged))
+    }
+
+    /// Moves what is damaged aside, and forgets what was read.
+    fn give_up(&self, shared: &Shared, found: &Outcome) -> Result<(), String> {
+        for damage in found.damages.iter().take(limits::RECOVERY_DAMAGES_TOLD_MAX) {
+            let (path, offset) = (damage.path.display(), damage.offset);
+            tracing::error!(%path, offset, "the data on disk is damaged here");
+        }
+        let (groups, files) = (found.corrupt.len(), self.folder.display());
+        tracing::error!(
+            groups,
+            folder = %files,
+            "groups are damaged on disk: they are given up here and fetched from other nodes; the \
+             damaged files stay, under another name"
+        );
+        let how = Repair { dry_run: false, force: true };
+        let done = repair(&self.folder.join(segment::FOLDER), how);
+        done.map_err(|error| error.to_string())?;
+        for group in Group::all() {
+            shared.engine.clear_group(group);
+            shared.engine.set_log(group, Epoch(0), Seq(0), GroupTime(0));
+        }
+        Ok(())
+    }
+
+    /// Reads all there is into the engine.
+    fn load(&self, shared: &Shared) -> Result<Outcome, String> {
         let engine = &*shared.engine;
         let began = clock::monotonic_nanos();
         let loader = Loader { engine, full: AtomicU64::new(0) };
@@ -188,9 +243,18 @@ impl Storage {
         if shared.notice.word().is_ending() {
             return Err("the node ends before its data is loaded".into());
         }
-        if !found.is_sound() {
-            return Err(told_damage(&self.folder, &found));
+        let full = loader.full.load(Ordering::Relaxed);
+        if full > 0 {
+            tracing::error!(records = full, "items had no room: memory.max_memory is too small");
         }
+        let millis = (clock::monotonic_nanos() - began) / 1_000_000;
+        let (groups, records) = (found.groups.len(), found.applied);
+        tracing::info!(groups, records, millis, "loaded the data");
+        Ok(found)
+    }
+
+    /// Takes away what a crash left at the end of the log.
+    fn settle(&self, found: Outcome) -> Result<Outcome, String> {
         found.settle().map_err(|error| error.to_string())?;
         for path in found.blank.iter().filter(|path| !path.exists()) {
             let path = path.display();
@@ -201,16 +265,9 @@ impl Storage {
             let (bytes, frames) = (cut.bytes, cut.frames);
             tracing::warn!(%path, offset, bytes, frames, "cut off a write that was not finished");
         }
-        let full = loader.full.load(Ordering::Relaxed);
-        if full > 0 {
-            tracing::error!(records = full, "items had no room: memory.max_memory is too small");
-        }
         if found.time.0 > clock::now().0 {
             tracing::warn!("the machine's clock is behind the data: deadlines come late");
         }
-        let millis = (clock::monotonic_nanos() - began) / 1_000_000;
-        let (groups, records) = (found.groups.len(), found.applied);
-        tracing::info!(groups, records, millis, "loaded the data");
         Ok(found)
     }
 }

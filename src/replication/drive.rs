@@ -4,6 +4,7 @@
 use super::inner::{Inner, now};
 use super::resync;
 use super::source::Source;
+use super::staging::Staging;
 use super::streams::{AllStreams, RECORDS, RESYNC};
 use super::{Event, Options, World};
 use crate::engine::{Engine, Role};
@@ -61,6 +62,12 @@ impl Drive {
             propose: options.propose,
             on_roles: options.on_roles,
             on_copied: options.on_copied,
+            staging: Staging::new(options.backlog_bytes),
+            damaged: options.damaged,
+            followers: options.followers,
+            on_delay: options.on_delay,
+            delay_ms: 0,
+            looked: None,
         })))
     }
 
@@ -80,6 +87,7 @@ impl Drive {
         inner.world = Some(world);
         inner.handle(Input::Applied(&state));
         inner.settle_roles();
+        Group::all().for_each(|group| inner.note_acked(group));
         drop(inner);
         self.open_streams();
         self.pump();
@@ -111,6 +119,7 @@ impl Drive {
         let mut inner = self.0.borrow_mut();
         inner.take_log();
         inner.handle(Input::Tick);
+        inner.look_at_lags();
         let now = now();
         if inner.copied.is_some_and(|at| now.since(at) >= limits::RESYNC_SNAPSHOT_MS) {
             inner.copied = None;
@@ -148,6 +157,7 @@ impl Drive {
             }
         }
         broken.extend(inner.send_records());
+        inner.tell_delay();
         drop(inner);
         broken.into_iter().for_each(|node| self.reset(node));
     }
@@ -157,6 +167,8 @@ impl Drive {
         let mut inner = self.0.borrow_mut();
         if inner.streams.reset(node) {
             inner.handle(Input::PeerDown(node));
+            inner.followers.forget(node);
+            inner.staging.forget_from(node);
         }
         let ended = inner.resyncs.extract_if(.., |(to, _, _), _| *to == node);
         let ended: Vec<_> = ended.collect();

@@ -3,14 +3,16 @@
 
 use super::drive::ResyncId;
 use super::source::Source;
+use super::staging::{Part, Staging};
 use super::streams::{AllStreams, records_of};
-use super::{World, resync};
+use super::{Followers, Lags, World, resync};
 use crate::clock;
 use crate::engine::{Engine, Followed, LogPiece, Role};
 use crate::limits;
 use crate::peer::{Endpoint, PeerError};
 use bytes::Bytes;
 use cluster::control::{GroupChange, Position};
+use cluster::group_set::GroupSet;
 use cluster::message::{Hello, Message, Plane, ResyncEnd};
 use cluster::node::{ClusterId, NodeId};
 use cluster::record::select::Selection;
@@ -41,6 +43,16 @@ pub(super) struct Inner {
     pub(super) propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     pub(super) on_roles: Box<dyn Fn() + Send>,
     pub(super) on_copied: Box<dyn Fn() + Send>,
+    /// Copies that are coming.
+    pub(super) staging: Staging,
+    /// Groups that were damaged on disk and of which no copy has come yet.
+    pub(super) damaged: GroupSet,
+    pub(super) followers: Arc<Followers>,
+    pub(super) on_delay: Box<dyn Fn(u64) + Send>,
+    /// What it was told last.
+    pub(super) delay_ms: u64,
+    /// When it was last worked out how far the copies are behind.
+    pub(super) looked: Option<Millis>,
 }
 
 pub(super) fn now() -> Millis {
@@ -93,8 +105,7 @@ impl Inner {
             if let Message::Append(_) | Message::ResyncChunk(_) = message {
                 return Err(());
             }
-            let Some(core) = &mut self.core else { return Ok(()) };
-            core.handle(Input::Message(from, message), now());
+            self.said(from, message);
             return Ok(());
         };
         let (Some(core), engine) = (&mut self.core, &self.engine) else { return Ok(()) };
@@ -114,19 +125,92 @@ impl Inner {
         })
     }
 
+    /// A message about records or copies; what it acknowledges is noted.
+    fn said(&mut self, from: NodeId, message: Message<'_>) {
+        let groups: Vec<Group> = match &message {
+            Message::Ack(list) => list.iter().map(|acked| acked.group).collect(),
+            Message::Have(list) => list.iter().map(|have| have.group).collect(),
+            Message::ResyncDone(done) => vec![done.group],
+            _ => Vec::new(),
+        };
+        self.handle(Input::Message(from, message));
+        for group in groups {
+            let seq = self.core.as_ref().and_then(|core| core.acked_by(from, group));
+            self.followers.set(from, group, seq);
+        }
+    }
+
+    /// Notes anew how far all copies of a group have come.
+    pub(super) fn note_acked(&self, group: Group) {
+        for node in self.followers.nodes() {
+            let seq = self.core.as_ref().and_then(|core| core.acked_by(node, group));
+            self.followers.set(node, group, seq);
+        }
+    }
+
+    /// Works out now and then how far the copies are behind.
+    pub(super) fn look_at_lags(&mut self) {
+        let now = now();
+        let Some(core) = &self.core else { return };
+        if self.looked.is_some_and(|at| now.since(at) < limits::LAG_LOOK_MS) {
+            return;
+        }
+        self.looked = Some(now);
+        let up = self.streams.0.iter().filter(|(_, streams)| streams.up);
+        let nodes = up.map(|(node, _)| (*node, core.lag_of(*node, now))).collect();
+        self.followers.set_lags(Lags { records: core.records(), nodes });
+    }
+
+    /// Tells how much writers are to be held back.
+    pub(super) fn tell_delay(&mut self) {
+        let delay_ms = self.core.as_ref().map_or(0, Replication::delay_ms);
+        if std::mem::replace(&mut self.delay_ms, delay_ms) != delay_ms {
+            (self.on_delay)(delay_ms);
+        }
+    }
+
     pub(super) fn resync_message(&mut self, from: NodeId, body: &Bytes) -> Result<(), ()> {
         let message = Message::decode(body).map_err(|_| ())?;
+        let begun = match &message {
+            Message::ResyncBegin(begin) => Some((begin.group, begin.id)),
+            _ => None,
+        };
         let Message::ResyncChunk(chunk) = message else {
-            self.handle(Input::Message(from, message));
+            self.said(from, message);
+            let takes = |core: &Replication<LogPiece>| {
+                begun.filter(|(group, id)| core.takes_chunk(from, *group, *id))
+            };
+            if let Some((group, id)) = self.core.as_ref().and_then(takes) {
+                self.staging.begin(group, from, id);
+            }
             return Ok(());
         };
-        let Some(core) = &self.core else { return Err(()) };
-        if !core.takes_chunk(from, chunk.group, chunk.id) {
+        let (Some(core), group) = (&mut self.core, chunk.group) else { return Err(()) };
+        if !core.takes_chunk(from, group, chunk.id) {
             return Err(());
         }
         let payload = body.slice_ref(chunk.payload);
-        self.engine.copy(chunk.group, &payload).map_err(|error| {
-            tracing::warn!(group = chunk.group.number(), ?error, "a part of a copy is void");
+        match self.staging.put(group, payload.clone()) {
+            Part::Kept => Ok(()),
+            Part::Passed => self.copy(group, &payload),
+            Part::Over(parts) => {
+                core.void(group);
+                self.begin_copy(group);
+                parts.iter().try_for_each(|part| self.copy(group, part))
+            }
+        }
+    }
+
+    /// Empties a group for a copy of it.
+    fn begin_copy(&mut self, group: Group) {
+        self.engine.begin_copy(group);
+        self.source.forget(group);
+        self.set_role(group, Role::Replica);
+    }
+
+    fn copy(&self, group: Group, payload: &Bytes) -> Result<(), ()> {
+        self.engine.copy(group, payload).map_err(|error| {
+            tracing::warn!(group = group.number(), ?error, "a part of a copy is void");
         })
     }
 
@@ -176,10 +260,11 @@ impl Inner {
             }
             Output::Propose(changes) => (self.propose)(changes),
             Output::Lead(group, epoch, position) => {
+                self.staging.forget(group);
                 if position.is_none() {
-                    self.engine.begin_copy(group);
-                    self.source.forget(group);
+                    self.begin_empty(group);
                 }
+                self.note_acked(group);
                 self.engine.become_primary(group, epoch, clock::now());
                 self.set_role(group, Role::Primary);
             }
@@ -188,12 +273,8 @@ impl Inner {
                 self.engine.set_fenced(group, false);
                 (self.on_roles)();
             }
-            Output::Clear(group) => {
-                self.engine.begin_copy(group);
-                self.source.forget(group);
-                self.set_role(group, Role::Replica);
-            }
             Output::Drop(group) => {
+                self.staging.forget(group);
                 self.engine.drop_group(group);
                 self.source.forget(group);
                 self.set_role(group, Role::Absent);
@@ -214,15 +295,35 @@ impl Inner {
         (self.on_roles)();
     }
 
-    /// A copy has come wholly.
+    /// Nobody has a whole copy of a group that this node is to lead.
+    fn begin_empty(&mut self, group: Group) {
+        self.engine.begin_copy(group);
+        self.source.forget(group);
+        if self.damaged.contains(group) {
+            tracing::error!(
+                group = group.number(),
+                "no other node had a copy of a group that was damaged on this disk: it begins \
+                 anew, empty"
+            );
+        }
+    }
+
+    /// A copy has come wholly: it takes the place of what there was.
     pub(super) fn verify(&mut self, end: ResyncEnd) {
         let Position { epoch, seq } = end.position;
+        let mut whole = true;
+        if let Some(parts) = self.staging.take(end.group, end.id) {
+            self.begin_copy(end.group);
+            whole = parts.iter().all(|part| self.copy(end.group, part).is_ok());
+        }
+        self.damaged.remove(end.group);
         self.engine.end_copy(end.group, epoch, seq, end.time);
-        let matches = end.items == resync::NOT_COUNTED
+        let counted = end.items == resync::NOT_COUNTED
             || self
                 .engine
                 .digest(end.group, clock::now(), &self.digester())
                 .is_some_and(|(_, digest)| (digest.items, digest.sum) == (end.items, end.digest));
+        let matches = whole && counted;
         if !matches {
             tracing::error!(group = end.group.number(), "a copy differs from its original");
             self.engine.begin_copy(end.group);

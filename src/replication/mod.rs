@@ -3,10 +3,12 @@
 //! itself; knows neither Raft nor clients.
 
 mod drive;
+mod followers;
 pub mod forward;
 mod inner;
 mod resync;
 mod source;
+mod staging;
 mod streams;
 
 use crate::engine::Engine;
@@ -16,9 +18,11 @@ use crate::security::Identity;
 use crate::wal::log::Log;
 use bytes::Bytes;
 use cluster::control::{ControlState, GroupChange, Position};
+use cluster::group_set::GroupSet;
 use cluster::node::{Member, NodeId};
 use cluster::slot::Group;
 use drive::Drive;
+pub use followers::{Followers, Lags};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -64,6 +68,12 @@ pub struct Options {
     pub on_endpoint: Box<dyn FnOnce(Endpoint) + Send>,
     /// Most memory for records that replicas may still ask for.
     pub backlog_bytes: u64,
+    /// Groups of which the disk held damaged data that was given up.
+    pub damaged: GroupSet,
+    /// Told how far the copies have come.
+    pub followers: Arc<Followers>,
+    /// Told for how many milliseconds each write is to be held back, whenever that changes.
+    pub on_delay: Box<dyn Fn(u64) + Send>,
 }
 
 /// Running replication.

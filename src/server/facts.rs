@@ -4,9 +4,11 @@ use super::Server;
 use crate::clock;
 use crate::config::Config;
 use crate::metrics::{
-    LogFacts, LogHealth, NodeFacts, RecoveryFacts, system_memory_bytes, system_name,
+    FollowerFacts, LogFacts, LogHealth, NodeFacts, RecoveryFacts, system_memory_bytes, system_name,
 };
 use crate::wal::log::LogState;
+use cluster::node::NodeId;
+use cluster::replication::Lag;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +52,20 @@ impl Identity {
 }
 
 impl Server {
+    /// Records of what this node leads, and who keeps copies of it.
+    fn followers(&self) -> (u64, Vec<FollowerFacts>) {
+        let Some(copies) = self.shared.others.copies.get() else { return Default::default() };
+        let (records, nodes) = copies.behind();
+        let view = self.shared.views.get();
+        let facts = |(node, lag): (NodeId, Lag)| {
+            let at = view.as_ref().and_then(|view| view.reached(node, 0));
+            let (host, port) = at.map(|at| (at.host.clone(), at.port)).unwrap_or_default();
+            FollowerFacts { host, port, lag_records: lag.records, lag_ms: lag.ms }
+        };
+        let nodes = nodes.into_iter().filter(|(_, lag)| lag.groups > 0);
+        (records, nodes.map(facts).collect())
+    }
+
     /// What the node says about itself now.
     pub fn facts(&self) -> NodeFacts {
         let identity = &self.identity;
@@ -58,6 +74,7 @@ impl Server {
         let current = self.current.lock();
         let config = &current.config;
         let latest = self.shared.slowlog.latest(1).pop();
+        let (records, followers) = self.followers();
         NodeFacts {
             version: VERSION,
             redis_version: REDIS_VERSION,
@@ -85,6 +102,8 @@ impl Server {
             loading: self.shared.notice.word().is_loading(),
             saves: self.save_facts(),
             cluster_enabled: self.shared.views.is_on(),
+            records,
+            followers,
             log: self.log_facts(&current.config),
             backup_in_progress: self.backups.is_busy(),
             slowlog_len: self.shared.slowlog.len() as u64,

@@ -256,11 +256,24 @@ fn stats(text: &mut Text, input: &InfoInput<'_>) {
 }
 
 fn replication(text: &mut Text, input: &InfoInput<'_>) {
-    text.fixed("role:master connected_slaves:0 master_failover_state:no-failover");
-    text.field("master_replid", &input.facts.run_id);
+    let facts = input.facts;
+    text.fixed("role:master");
+    text.field("connected_slaves", facts.followers.len());
+    for (i, of) in facts.followers.iter().enumerate() {
+        let offset = facts.records.saturating_sub(of.lag_records);
+        text.line(format_args!(
+            "slave{i}:ip={},port={},state=online,offset={offset},lag={}",
+            of.host,
+            of.port,
+            of.lag_ms / 1000
+        ));
+    }
+    text.fixed("master_failover_state:no-failover");
+    text.field("master_replid", &facts.run_id);
+    text.fixed("master_replid2:0000000000000000000000000000000000000000");
+    text.field("master_repl_offset", facts.records);
     text.fixed(
-        "master_replid2:0000000000000000000000000000000000000000 master_repl_offset:0 \
-         second_repl_offset:-1 repl_backlog_active:0 repl_backlog_size:0 \
+        "second_repl_offset:-1 repl_backlog_active:0 repl_backlog_size:0 \
          repl_backlog_first_byte_offset:0 repl_backlog_histlen:0",
     );
 }

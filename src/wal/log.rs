@@ -169,7 +169,8 @@ impl Log {
     /// Whether a record of a group is on disk, with all before it.
     #[inline]
     pub fn is_durable(&self, group: Group, seq: Seq) -> bool {
-        seq.0 <= self.durable[usize::from(group.number())].load(Ordering::Acquire)
+        let durable = self.durable[usize::from(group.number())].load(Ordering::Acquire);
+        seq.0 <= durable && !self.engine.log_restarts(group)
     }
 
     /// Whether so much waits to be written that writers have to wait too.
@@ -388,8 +389,13 @@ impl Writer {
         for mut piece in self.unsynced.drain(..) {
             for &Mark { group, last: seq, .. } in piece.marks() {
                 let durable = &self.log.durable[usize::from(group.number())];
-                durable.fetch_max(seq.0, Ordering::AcqRel);
+                if piece.restarts().contains(&group) {
+                    durable.store(seq.0, Ordering::Release);
+                } else {
+                    durable.fetch_max(seq.0, Ordering::AcqRel);
+                }
             }
+            self.log.engine.log_restarted(piece.restarts());
             if self.spare.len() < limits::WAL_PIECES_KEPT_MAX {
                 piece.clear();
                 self.spare.push(piece);

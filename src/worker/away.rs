@@ -12,6 +12,7 @@ use crate::command::reply::ReplyWriter;
 use crate::command::spec::Spec;
 use crate::metrics::CommandIndex;
 use bytes::Bytes;
+use cluster::slot::{Group, Slot};
 
 /// A forwarded command finds nobody who asks others.
 const NO_FORWARDER: &str = "CLUSTERDOWN This node cannot reach the other nodes yet";
@@ -40,6 +41,9 @@ impl Batch<'_, '_> {
                     topology_version: *topology_version,
                 };
                 if self.forward(session, vec![command]) {
+                    if spec.is_write() {
+                        session.note_writes(concerned(*scope, spec, args));
+                    }
                     return Rare::Done(Some(After::Await));
                 }
                 self.refuse(spec, NO_FORWARDER);
@@ -72,6 +76,9 @@ impl Batch<'_, '_> {
                     break;
                 }
             };
+            if spec.is_write() {
+                session.note_write(group);
+            }
             let (scope, request) = (Scope::Group(group), request(frames.args(i)));
             commands.push(Forwarding { spec, scope, request, version, readonly, topology_version });
         }
@@ -102,6 +109,22 @@ impl Batch<'_, '_> {
         self.answer.error(text);
         self.answer.take_failed();
         self.worker.metrics().rejected(Some(CommandIndex(spec.id.index() as u16)));
+    }
+}
+
+/// The groups that a forwarded command is about.
+fn concerned<'a>(
+    scope: Scope,
+    spec: &Spec,
+    args: Args<'a>,
+) -> Box<dyn Iterator<Item = Group> + 'a> {
+    match scope {
+        Scope::Group(group) => Box::new(std::iter::once(group)),
+        Scope::Everywhere => Box::new(Group::all()),
+        Scope::Keys => {
+            let keys = spec.key_positions(args.len()).map(move |at| args.get(at));
+            Box::new(keys.map(|key| Slot::of(key).group()).collect::<Vec<_>>().into_iter())
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) enum Stop {
     Paused,
     /// Nobody serves the group of the next command now.
     Unserved,
+    /// Copies of what was written fall behind.
+    Slowed,
     /// The session asked for it.
     Sleep(Duration),
     /// The next answer is not there yet.
@@ -235,6 +237,9 @@ fn run_batch(
             out.rollback(mark);
             stop = Some(Stop::Close);
         }
+        if worker.shared.pressure.is_on() {
+            stop = slowed(stop, &planned[..executed]);
+        }
         if stop == Some(Stop::Unserved) {
             if executed > 0 {
                 peer.patience.renew();
@@ -301,11 +306,23 @@ fn make_plans<'a>(
 /// Whether a command that writes was executed while this node had lost its lease.
 #[inline]
 fn wrote_without_lease(view: &ClusterView, now_nanos: u64, executed: &[Plan<'_>]) -> bool {
-    !view.is_leased_at(now_nanos)
-        && executed.iter().any(|plan| match plan {
-            Plan::Key { spec, .. } | Plan::Data { spec, .. } => spec.is_write(),
-            Plan::Session { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
-        })
+    !view.is_leased_at(now_nanos) && executed.iter().any(writes)
+}
+
+/// Who has written waits, unless for something else.
+#[cold]
+fn slowed(stop: Option<Stop>, executed: &[Plan<'_>]) -> Option<Stop> {
+    let waits = matches!(stop, None | Some(Stop::Yield)) && executed.iter().any(writes);
+    if waits { Some(Stop::Slowed) } else { stop }
+}
+
+/// Whether a plan is one of a command that writes here.
+#[inline]
+fn writes(plan: &Plan<'_>) -> bool {
+    match plan {
+        Plan::Key { spec, .. } | Plan::Data { spec, .. } => spec.is_write(),
+        Plan::Session { .. } | Plan::Away { .. } | Plan::Refused(_) => false,
+    }
 }
 
 #[inline]

@@ -6,12 +6,13 @@ use super::rounds::Ender;
 use super::session::Pending;
 use crate::command::spec::CommandId;
 use crate::limits;
+use cluster::group_set::GroupSet;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A connection as others see it. Its own worker writes, everybody reads.
 #[derive(Debug)]
@@ -38,6 +39,9 @@ pub struct Client {
     ender: Mutex<Option<Ender>>,
     /// An answer that is not there yet. Here because it is rare, and connections are small.
     pub(super) pending: Mutex<Option<Box<Pending>>>,
+    /// The groups that it wrote to and of which WAIT has not said that there are copies enough, one
+    /// bit each. Here for the same reason; written by its worker alone.
+    pub(super) wrote: OnceLock<Box<[AtomicU64; GroupSet::WORDS]>>,
 }
 
 /// What changes while a connection is served. One cache line of its own: with thousands of
@@ -271,6 +275,7 @@ impl Clients {
             no_touch: AtomicBool::new(false),
             ender: Mutex::default(),
             pending: Mutex::default(),
+            wrote: OnceLock::new(),
         });
         client.heard_nanos.set(opening.nanos);
         client.protocol.set(2);

@@ -78,6 +78,8 @@ pub(super) enum Turn {
     Await,
     /// Nobody serves the group of the next command now.
     Unserved,
+    /// Copies of what it wrote fall behind.
+    Slowed,
 }
 
 impl Connection {
@@ -269,6 +271,11 @@ impl Connection {
         }
         let stop = held.stop;
         self.held = None;
+        let view = worker.shared.views.load();
+        if view.as_ref().and_then(|view| view.as_deref()).is_some_and(|view| !view.is_leased()) {
+            // Whether they count is not known: another node may be the primary already.
+            return Poll::Ready(Some(Turn::Gone));
+        }
         Poll::Ready(if stop == Stop::More { None } else { self.stopped(stop) })
     }
 
@@ -399,6 +406,7 @@ impl Connection {
             }
             Stop::Paused => Some(Turn::Paused),
             Stop::Unserved => Some(Turn::Unserved),
+            Stop::Slowed => Some(Turn::Slowed),
             Stop::Sleep(time) => Some(Turn::Sleep(time)),
             Stop::Await => Some(Turn::Await),
             Stop::Close => Some(Turn::Close),

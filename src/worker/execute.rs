@@ -4,18 +4,20 @@
 use super::Worker;
 use super::batch::{Frames, Stop};
 use super::plan::{Plan, is_slow};
+use super::route::slots;
 use super::session::{After, Answer, Call, Session};
 use super::slow;
 use super::unserved::duty;
 use super::view::ClusterView;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
+use crate::command::spec::Spec;
 use crate::command::{Args, Command, Time};
 use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
 use crate::wal::log::Log;
 use cluster::record::Seq;
-use cluster::slot::Group;
+use cluster::slot::{Group, Slot};
 
 /// What a batch did, for the metrics.
 #[derive(Default)]
@@ -91,6 +93,7 @@ impl Batch<'_, '_> {
                         }
                     }
                 }
+                self.note_write(session, spec, key.group());
                 locked.execute(key, op, self.now, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -121,6 +124,14 @@ impl Batch<'_, '_> {
         (plans.len(), None)
     }
 
+    /// WAIT is to know of it.
+    #[inline]
+    fn note_write(&self, session: &mut Session, spec: &Spec, group: Group) {
+        if self.view.is_some() && spec.is_write() {
+            session.note_write(group);
+        }
+    }
+
     #[cold]
     fn failed(&self, index: CommandIndex) {
         self.worker.metrics().failed(index);
@@ -142,6 +153,7 @@ impl Batch<'_, '_> {
                     drop(locked);
                     return self.unserved(spec);
                 }
+                self.note_write(session, spec, key.group());
                 locked.execute_as(key, op, self.now, access, &mut self.answer);
                 if let Some(log) = self.gate {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
@@ -166,6 +178,9 @@ impl Batch<'_, '_> {
                 };
                 if done.is_err() {
                     return self.unserved(spec);
+                }
+                if let Some(view) = self.view.filter(|_| spec.is_write()) {
+                    note_writes(session, view, command);
                 }
                 if let Some(log) = self.gate {
                     // It may have looked at any group.
@@ -238,6 +253,15 @@ impl Batch<'_, '_> {
             slow::note(worker, session, now, nanos, plans, args);
         }
         tally.clear();
+    }
+}
+
+/// A command on several keys, or on all, has written.
+#[cold]
+fn note_writes(session: &mut Session, view: &ClusterView, command: &Command<'_>) {
+    match command {
+        Command::Keys(op) => session.note_writes(slots(op).map(Slot::group)),
+        Command::Key(..) | Command::Space(_) => session.note_writes(view.primary_of().iter()),
     }
 }
 

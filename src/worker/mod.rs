@@ -18,6 +18,7 @@ mod load;
 mod notice;
 mod peer;
 mod plan;
+mod pressure;
 mod quiet;
 mod rounds;
 mod route;
@@ -39,6 +40,7 @@ pub use demand::DemandMeter;
 pub use handover::Inboxes;
 pub use load::{Elastic, Load};
 pub use notice::{Notice, Pause, Settings, Word};
+pub use pressure::Pressure;
 pub use route::{Copies, Forwarder, Forwarding, Later, Others, Scope, encoded};
 pub use session::{After, Answer, Call, Replies, Session, Sessions};
 pub use slowlog::{SlowEntry, Slowlog};
@@ -87,6 +89,8 @@ pub struct Shared {
     pub views: Views,
     /// What other nodes do for this one.
     pub others: Others,
+    /// How much who writes is held back.
+    pub pressure: Pressure,
 }
 
 impl Shared {

@@ -250,6 +250,7 @@ impl Seats {
             | Turn::NoMemory
             | Turn::Paused
             | Turn::Unserved
+            | Turn::Slowed
             | Turn::Await
             | Turn::Sleep(_) => self.send_away(worker, seat, connection, turn),
         }

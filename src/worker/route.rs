@@ -10,11 +10,16 @@ use crate::command::{Args, Command, KeysOp, SpaceOp};
 use crate::engine::Key;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
+use cluster::group_set::GroupSet;
+use cluster::node::NodeId;
 use cluster::record::Seq;
+use cluster::replication::Lag;
 use cluster::slot::{Group, Slot};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// An answer that is not there yet: bytes of the client's protocol.
 pub type Later = Pin<Box<dyn Future<Output = Bytes> + Send>>;
@@ -61,6 +66,22 @@ pub trait Forwarder: Send + Sync {
 pub trait Copies: Send + Sync {
     /// How many other nodes have the group up to this record.
     fn copies(&self, group: Group, seq: Seq) -> u32;
+
+    /// How far behind the nodes are with their copies of what this node leads, and how many records
+    /// that is altogether.
+    fn behind(&self) -> (u64, Vec<(NodeId, Lag)>);
+
+    /// How far behind every node is with its copies of what any other leads, as far as is known.
+    fn all_behind(&self) -> BTreeMap<NodeId, Lag>;
+
+    /// Asks the primaries of groups that other nodes lead how many copies have what they have done
+    /// so far, until they say so many or the time has passed: the fewest of any group.
+    fn elsewhere(
+        &self,
+        groups: GroupSet,
+        wanted: u32,
+        time: Duration,
+    ) -> Pin<Box<dyn Future<Output = u32> + Send>>;
 }
 
 /// What other nodes do for this one. Each is set once, when it is there.
@@ -215,7 +236,7 @@ fn refused(text: &str) -> Option<Away> {
 }
 
 /// The slots of the keys of a command, repeated ones too.
-fn slots<'a>(op: &KeysOp<'a>) -> Box<dyn Iterator<Item = Slot> + 'a> {
+pub(super) fn slots<'a>(op: &KeysOp<'a>) -> Box<dyn Iterator<Item = Slot> + 'a> {
     match *op {
         KeysOp::MGet(keys) | KeysOp::Delete(keys) | KeysOp::Exists(keys) | KeysOp::Touch(keys) => {
             Box::new(keys.iter().map(Slot::of))

@@ -22,6 +22,7 @@ impl Connection {
         match turn {
             Turn::Paused => self.wait_for_resume().await,
             Turn::Unserved => self.wait_for_service().await,
+            Turn::Slowed => self.wait_for_copies().await,
             Turn::Sleep(time) => return self.sleep(time).await,
             Turn::Again => {}
             Turn::Await => return self.wait_for_answer().await,
@@ -60,6 +61,20 @@ impl Connection {
             () = notice.changed(word, longest) => {}
             // What waits for the client goes on being sent.
             _ = self.flush() => notice.changed(word, longest).await,
+        }
+        drop(waiting);
+    }
+
+    /// Waits until the copies have come further, or for long enough.
+    async fn wait_for_copies(&mut self) {
+        let shared = self.worker.shared.clone();
+        let waiting = self.waiting();
+        let passes = shared.pressure.pass();
+        tokio::pin!(passes);
+        tokio::select! {
+            () = &mut passes => {}
+            // What waits for the client goes on being sent.
+            _ = self.flush() => passes.await,
         }
         drop(waiting);
     }

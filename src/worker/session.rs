@@ -11,8 +11,11 @@ use crate::command::{Args, Time};
 use crate::metrics::WorkerMetrics;
 use crate::resp::{Encoder, Output, Version};
 use bytes::Bytes;
+use cluster::group_set::GroupSet;
+use cluster::slot::Group;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A connection as its commands see it.
@@ -64,6 +67,34 @@ impl Session {
             forwards: always || shared.notice.settings().forwards,
             readonly: false,
         }
+    }
+
+    /// It has written to a group, here or elsewhere.
+    #[inline]
+    pub(super) fn note_write(&mut self, group: Group) {
+        let words = self.client.wrote.get_or_init(Box::default);
+        let number = usize::from(group.number());
+        let word = &words[number / 64];
+        word.store(word.load(Ordering::Relaxed) | 1 << (number % 64), Ordering::Relaxed);
+    }
+
+    /// It has written to these groups.
+    pub(super) fn note_writes(&mut self, groups: impl Iterator<Item = Group>) {
+        groups.for_each(|group| self.note_write(group));
+    }
+
+    /// The groups that it wrote to since [`Session::settled`]; `None`: none.
+    pub fn wrote(&self) -> Option<GroupSet> {
+        let words = self.client.wrote.get()?;
+        let word = |i: usize| words[i].load(Ordering::Relaxed);
+        let groups = GroupSet::from_words(std::array::from_fn(word));
+        Some(groups).filter(|groups| !groups.is_empty())
+    }
+
+    /// There are copies enough of everything that it wrote.
+    pub fn settled(&mut self) {
+        let words = self.client.wrote.get().into_iter().flat_map(|words| words.iter());
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Keeps the answer to the command at hand, which is not there yet: one value in the protocol

@@ -56,7 +56,7 @@ pub enum Message<'a> {
     Ack(Vec<Acked>),
     /// What a replica has of groups whose records do not come or do not fit: send me the rest.
     Have(Vec<Have>),
-    /// A copy of a whole group begins: what the replica had of it is void.
+    /// A copy of a whole group begins, which takes the place of what the replica had of it.
     ResyncBegin(ResyncBegin),
     /// A part of it.
     ResyncChunk(ResyncChunk<'a>),

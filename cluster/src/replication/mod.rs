@@ -28,10 +28,11 @@ use crate::control::{ControlState, GroupChange, Position};
 use crate::group_set::GroupSet;
 use crate::message::{Acked, Have, Message, ResyncDone, ResyncEnd};
 use crate::node::{Incarnation, Member, NodeId};
-use crate::record::Epoch;
+use crate::record::{Epoch, Seq};
 use crate::slot::{GROUPS, Group};
 use crate::time::Millis;
 use led::{Leads, Link};
+use primary::Pressure;
 use replica::Held;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -59,6 +60,9 @@ pub const FENCE_RETRY_MS: u64 = 1_000;
 pub const APPEND_BYTES: usize = 64 * 1024;
 /// Longest time that a write is delayed because replicas fall behind.
 pub const DELAY_MS_MAX: u64 = 50;
+/// Writes are delayed by that much for at most so long in one go; then whoever is that slow is not
+/// waited for any more.
+pub const PRESSED_MS_MAX: u64 = 10_000;
 /// Time between two [`Input::Tick`].
 pub const TICK_MS: u64 = 20;
 
@@ -116,11 +120,11 @@ pub enum Output {
     Stop(Group),
     /// Go on executing: the hand-over did not come about.
     Resume(Group),
-    /// Empty the group: a copy of all of it follows.
-    Clear(Group),
     /// This node does not keep the group any more.
     Drop(Group),
-    /// All of a resync was applied: compare the digest, then say [`Input::Verified`].
+    /// All of a resync has come: put it in the place of what there was of the group, unless that
+    /// was done as it came ([`Replication::void`]), compare the digest, then say
+    /// [`Input::Verified`].
     Verify(ResyncEnd),
 }
 
@@ -140,8 +144,21 @@ pub struct Replication<P> {
     /// Those under way; at most [`RESYNCS_MAX`].
     resyncs: Vec<(NodeId, Group)>,
     resync_next: u64,
-    delay_ms: u64,
+    pressure: Pressure,
+    /// When pieces of the log came, now and then: the number of a piece, and its time.
+    times: VecDeque<(u64, Millis)>,
     outputs: VecDeque<Output>,
+}
+
+/// How far a node is behind with its copies of what another leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Copies that get records.
+    pub groups: u32,
+    /// Records that it has not acknowledged.
+    pub records: u64,
+    /// How long ago the oldest of them was logged; a little more, never less.
+    pub ms: u64,
 }
 
 /// What there is of another node.
@@ -186,7 +203,8 @@ impl<P: Piece> Replication<P> {
             backlog: Backlog::new(backlog_bytes_max),
             resyncs: Vec::new(),
             resync_next: 1,
-            delay_ms: 0,
+            pressure: Pressure::default(),
+            times: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -225,7 +243,36 @@ impl<P: Piece> Replication<P> {
 
     /// How many milliseconds each write is to be delayed, since replicas fall behind.
     pub fn delay_ms(&self) -> u64 {
-        self.delay_ms
+        self.pressure.delay_ms
+    }
+
+    /// How far a node has acknowledged a group that this node leads, while it gets its records.
+    pub fn acked_by(&self, node: NodeId, group: Group) -> Option<Seq> {
+        let peer = self.peers.get(&node).filter(|peer| peer.up.is_some())?;
+        peer.links.get(usize::from(group.number()))?.state.acked()
+    }
+
+    /// How far a node is behind with what this one leads.
+    pub fn lag_of(&self, node: NodeId, now: Millis) -> Lag {
+        let mut lag = Lag::default();
+        for group in Group::all() {
+            let led = self.led.get(group).filter(|led| led.keeps(node));
+            let Some((led, acked)) = led.zip(self.acked_by(node, group)) else { continue };
+            lag.groups += 1;
+            lag.records += led.last.0.saturating_sub(acked.0);
+            let lacks = self.backlog.find(group, acked.next()).filter(|_| acked < led.last);
+            let since = lacks.and_then(|piece| {
+                let at = self.times.partition_point(|(number, _)| *number <= piece);
+                self.times.get(at.checked_sub(1)?)
+            });
+            lag.ms = lag.ms.max(since.map_or(0, |(_, at)| now.since(*at)));
+        }
+        lag
+    }
+
+    /// Records of all groups that this node leads, ever.
+    pub fn records(&self) -> u64 {
+        Group::all().filter_map(|group| Some(self.led.get(group)?.last.0)).sum()
     }
 
     /// The newest pieces of the log.
@@ -244,7 +291,7 @@ impl<P: Piece> Replication<P> {
     fn tick(&mut self, now: Millis) {
         self.tick_links(now);
         self.tick_planned(now);
-        self.delay_ms = self.delay();
+        self.press(now);
     }
 
     fn message(&mut self, from: NodeId, message: Message<'_>, now: Millis) {

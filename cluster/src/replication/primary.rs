@@ -3,7 +3,8 @@
 
 use super::led::{Led, Link, LinkState};
 use super::{
-    APPEND_BYTES, DELAY_MS_MAX, Output, Piece, RESYNC_DONE_MS_MAX, RESYNCS_MAX, Replication,
+    APPEND_BYTES, DELAY_MS_MAX, Output, PRESSED_MS_MAX, Piece, RESYNC_DONE_MS_MAX, RESYNCS_MAX,
+    Replication, TICK_MS,
 };
 use crate::control::{GroupConfig, Position};
 use crate::message::{APPEND_HEAD, Acked, Have, STREAM_SALT};
@@ -12,6 +13,21 @@ use crate::record::select::Selection;
 use crate::record::{Header, Seq};
 use crate::slot::{GROUPS, Group};
 use crate::time::Millis;
+
+/// Writers are delayed as much as may be when this part of half the backlog is left.
+const RESERVE_PART: u64 = 4;
+/// How full it is is looked at whenever it has grown by this part of itself.
+const LOOK_PART: u64 = 16;
+
+/// How much writers are held back.
+#[derive(Debug, Default)]
+pub(super) struct Pressure {
+    pub(super) delay_ms: u64,
+    /// Since when they are held back as much as may be.
+    full_since: Option<Millis>,
+    /// Bytes logged since the last look.
+    looked_bytes: u64,
+}
 
 impl<P: Piece> Replication<P> {
     /// The log has grown by this piece. Nobody has seen what it says before.
@@ -27,8 +43,18 @@ impl<P: Piece> Replication<P> {
             led.last = led.last.max(mark.last);
             self.restless.insert(mark.group);
         }
+        self.pressure.looked_bytes += piece.bytes() as u64;
+        if self.times.back().is_none_or(|(_, at)| now.since(*at) >= TICK_MS) {
+            self.times.push_back((self.backlog.end(), now));
+        }
         let dropped = self.backlog.push(piece);
         self.give_up_overrun(&dropped, now);
+        while self.times.get(1).is_some_and(|(number, _)| *number <= self.backlog.start()) {
+            self.times.pop_front();
+        }
+        if self.pressure.looked_bytes >= self.backlog.bytes_max() / LOOK_PART {
+            self.press(now);
+        }
     }
 
     /// Writes what the node gets next as the bytes of a [`crate::message::Message::Append`] behind
@@ -346,24 +372,41 @@ impl<P: Piece> Replication<P> {
         self.start_resyncs(now);
     }
 
+    /// Works out how long writers are delayed. A copy that is far behind for too long is not waited
+    /// for any more: it falls out of the backlog, and is made anew.
+    pub(super) fn press(&mut self, now: Millis) {
+        let delay_ms = self.delay();
+        let pressure = &mut self.pressure;
+        pressure.looked_bytes = 0;
+        if delay_ms < DELAY_MS_MAX {
+            (pressure.full_since, pressure.delay_ms) = (None, delay_ms);
+            return;
+        }
+        let since = *pressure.full_since.get_or_insert(now);
+        pressure.delay_ms = if now.since(since) < PRESSED_MS_MAX { delay_ms } else { 0 };
+    }
+
     /// From half of the backlog on, what the in-sync replicas that answer have not acknowledged
-    /// delays writers, the more the fuller it is.
-    pub(super) fn delay(&self) -> u64 {
+    /// delays writers, the more the fuller it is, and as much as it may when a part is left.
+    fn delay(&self) -> u64 {
         let half = self.backlog.bytes_max() / 2;
         if self.backlog.bytes() <= half {
             return 0;
         }
         // What rests has acknowledged everything.
-        let oldest = self.restless.iter().flat_map(|group| {
-            let led = self.led.get(group);
-            let others = led.into_iter().flat_map(|led| &led.in_sync);
-            others.filter(|member| member.node != self.me.node).filter_map(move |member| {
-                let link = self.peers.get(&member.node)?.links.get(index(group))?;
-                self.backlog.find(group, link.state.acked()?.next())
-            })
+        let oldest = self.restless.iter().filter_map(|group| {
+            let led = self.led.get(group)?;
+            let others = led.in_sync.iter().filter(|member| member.node != self.me.node);
+            let acked = others.filter_map(|member| {
+                self.peers.get(&member.node)?.links.get(index(group))?.state.acked()
+            });
+            let acked = acked.min().filter(|acked| *acked < led.last)?;
+            // What was sent and is not in the backlog any more counts as the oldest there.
+            Some(self.backlog.find(group, acked.next()).unwrap_or(self.backlog.start()))
         });
         let waits = oldest.min().map_or(0, |piece| self.backlog.bytes_from(piece));
-        waits.saturating_sub(half).saturating_mul(DELAY_MS_MAX) / half.max(1)
+        let span = half - half / RESERVE_PART;
+        (waits.saturating_sub(half).saturating_mul(DELAY_MS_MAX) / span.max(1)).min(DELAY_MS_MAX)
     }
 }
 

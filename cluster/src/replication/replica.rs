@@ -125,10 +125,14 @@ impl<P: Piece> Replication<P> {
     pub(super) fn resync_begin(&mut self, from: NodeId, begin: &ResyncBegin) {
         let held = &mut self.groups[usize::from(begin.group.number())];
         if held.follows(from) && held.epoch == begin.epoch {
+            // What is here stays until all of the new copy is: it may be the last one.
             held.resync = Some(begin.id);
-            held.position = None;
-            self.outputs.push_back(Output::Clear(begin.group));
         }
+    }
+
+    /// What this node had of the group is gone, and the copy that is coming is not whole yet.
+    pub fn void(&mut self, group: Group) {
+        self.held_mut(group).position = None;
     }
 
     pub(super) fn resync_end(&mut self, from: NodeId, end: ResyncEnd) {

@@ -39,6 +39,8 @@ pub(crate) struct Process {
     rng: u64,
     /// Whether something went wrong here that a copy may not survive.
     pub(crate) stumbled: bool,
+    /// Copies that are coming: their resync and what has come.
+    staged: BTreeMap<Group, (u64, Vec<Vec<u8>>)>,
 }
 
 #[derive(Default)]
@@ -74,6 +76,7 @@ impl Process {
             asking: None,
             rng: me.node.number() << 32 ^ me.incarnation.0 << 16 ^ now.0,
             stumbled: false,
+            staged: BTreeMap::new(),
         }
     }
 
@@ -129,11 +132,37 @@ impl Process {
             Message::ResyncChunk(ResyncChunk { group, id, payload }) => {
                 let is_lost = self.stumbles(now, 20);
                 if self.replication.takes_chunk(from, group, id) && !is_lost {
-                    self.engine.apply_effects(group, payload);
+                    self.stage(group, id, payload);
                 }
             }
             message => self.handle(Input::Message(from, message), now),
         }
+    }
+
+    /// A part of a copy: of some groups it is kept until all is there, of others put in the place
+    /// of what there was.
+    fn stage(&mut self, group: Group, id: u64, payload: &[u8]) {
+        if self.staged.get(&group).is_none_or(|(known, _)| *known != id) {
+            self.staged.insert(group, (id, Vec::new()));
+            if group.number() % 2 == 1 {
+                self.replication.void(group);
+                self.engine.groups.remove(&group);
+            }
+        }
+        match self.staged.get_mut(&group) {
+            Some((_, parts)) if group.number().is_multiple_of(2) => parts.push(payload.to_vec()),
+            _ => self.engine.apply_effects(group, payload),
+        }
+    }
+
+    /// All of a copy has come.
+    fn unstage(&mut self, group: Group, id: u64) {
+        let staged = self.staged.remove(&group).filter(|(known, _)| *known == id);
+        if group.number().is_multiple_of(2) || staged.is_none() {
+            self.engine.groups.remove(&group);
+        }
+        let parts = staged.into_iter().flat_map(|(_, parts)| parts);
+        parts.for_each(|part| self.engine.apply_effects(group, &part));
     }
 
     pub(crate) fn handle(&mut self, input: Input<'_>, now: Millis) {
@@ -191,12 +220,13 @@ impl Process {
                 Output::Resume(group) => {
                     self.stopped.remove(&group);
                 }
-                Output::Clear(group) | Output::Drop(group) => {
+                Output::Drop(group) => {
                     self.engine.groups.remove(&group);
                     self.leads.remove(&group);
                     self.stopped.remove(&group);
                 }
                 Output::Verify(end) => {
+                    self.unstage(end.group, end.id);
                     let digest = self.engine.digest(end.group);
                     let matches = digest.sum == end.digest && digest.items == end.items;
                     let store = self.engine.groups.entry(end.group).or_default();

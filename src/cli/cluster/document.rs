@@ -37,6 +37,15 @@ pub(in crate::cli) struct Node {
     pub(in crate::cli) primaries: u32,
     pub(in crate::cli) copies: u32,
     pub(in crate::cli) learners: u32,
+    /// How far its copies are behind; not known while it is away, or told by an earlier version.
+    pub(in crate::cli) lag: Option<Lag>,
+}
+
+/// How far copies are behind.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(in crate::cli) struct Lag {
+    pub(in crate::cli) records: u64,
+    pub(in crate::cli) ms: u64,
 }
 
 /// Where clients reach it.

@@ -40,7 +40,7 @@ pub(in crate::cli) fn text(status: &Status) -> String {
     text
 }
 
-const HEAD: [(&str, Side); 7] = [
+const HEAD: [(&str, Side); 8] = [
     ("node", Side::Right),
     ("state", Side::Left),
     ("clients", Side::Left),
@@ -48,6 +48,7 @@ const HEAD: [(&str, Side); 7] = [
     ("raft", Side::Left),
     ("primary of", Side::Right),
     ("copies", Side::Right),
+    ("behind", Side::Right),
 ];
 
 /// Where a column is flush.
@@ -82,7 +83,17 @@ fn row(node: &Node, status: &Status) -> Vec<String> {
         raft.to_owned(),
         format!("{:>4} {percent:>3.0}%", node.primaries),
         copies,
+        behind(node),
     ]
+}
+
+/// How far its copies are behind those they are copies of.
+fn behind(node: &Node) -> String {
+    match node.lag {
+        None => "-".into(),
+        Some(lag) if lag.records == 0 => "0".into(),
+        Some(lag) => format!("{}, {} ms", plural(lag.records, "record", "records"), lag.ms),
+    }
 }
 
 /// Whether all is well; else each thing that is not, on a line of its own.
@@ -245,8 +256,13 @@ mod tests {
             format!(
                 r#"{{"id":{id},"up":{up},"phase":"{phase}","zone":"","incarnation":1,"voter":true,
                 "leader":{leader},"control":"h:7101","primaries":342,"copies":683,"learners":{},
-                "clients":[{{"address":"127.0.0.1:700{id}","forward":false}}]}}"#,
-                if up { 0 } else { 2 }
+                "lag":{},"clients":[{{"address":"127.0.0.1:700{id}","forward":false}}]}}"#,
+                if up { 0 } else { 2 },
+                match id {
+                    1 => r#"{"records":0,"ms":0}"#,
+                    2 => r#"{"records":12,"ms":7}"#,
+                    _ => "null",
+                }
             )
         };
         let nodes = [
@@ -265,10 +281,10 @@ cluster 01234567  3 nodes, 2 copies of each item, topology 7
 NOT WELL: 3 of 1024 groups have too few copies
           down: node 3
 
-  node  state     clients         zone  raft    primary of  copies
-     1  up        127.0.0.1:7001  -     leader    342  33%     683
-     2  draining  127.0.0.1:7002  -     voter     342  33%     683
-     3  DOWN      127.0.0.1:7003  -     voter     342  33%  683 +2
+  node  state     clients         zone  raft    primary of  copies            behind
+     1  up        127.0.0.1:7001  -     leader    342  33%     683                 0
+     2  draining  127.0.0.1:7002  -     voter     342  33%     683  12 records, 7 ms
+     3  DOWN      127.0.0.1:7003  -     voter     342  33%  683 +2                 -
 
 moving
      1 becoming node 3's own

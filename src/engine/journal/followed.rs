@@ -66,8 +66,10 @@ impl Journal {
     ) {
         if self.mode == Mode::Record {
             let local = self.local(group);
+            self.shared.restart(group);
             self.note_touched(local);
             self.write(&Header { kind, group, epoch, seq, time }, &Bytes::new());
+            self.piece.restarts.push(group);
         }
     }
 

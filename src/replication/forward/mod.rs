@@ -67,6 +67,9 @@ pub trait Outlook: Send + Sync + 'static {
     /// A command of another node was carried out here, in so much time.
     fn carried_out(&self, spec: &'static Spec, nanos: u64, failed: bool);
 
+    /// What is to pass between a write and its answer, while copies fall behind.
+    fn slowed(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>>;
+
     /// Which keys are taken.
     fn validation(&self) -> Validation;
 }

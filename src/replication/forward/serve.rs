@@ -73,6 +73,9 @@ impl Here {
                 turn = clock::monotonic_nanos();
             }
         }
+        if let Some(time) = self.outlook.slowed().filter(|_| wrote) {
+            time.await;
+        }
         let settled = self.settle(waits).await;
         (settled && (!wrote || self.is_leased())).then(|| out.into())
     }

@@ -63,7 +63,11 @@ impl Server {
         let standing = admin.standing();
         let up = self.up(&standing);
         match asked {
-            Asked::Status => return Ok(Done::Now(status::json(&standing, &up, self.is_leased()))),
+            Asked::Status => {
+                let copies = self.shared.others.copies.get();
+                let lags = copies.map(|copies| copies.all_behind()).unwrap_or_default();
+                return Ok(Done::Now(status::json(&standing, &up, &lags, self.is_leased())));
+            }
             _ if !standing.state.is_formed() => {
                 let reason = standing.trouble.as_deref().unwrap_or("it is being formed");
                 return Err(format!("ERR there is no cluster yet: {reason}"));

@@ -4,6 +4,7 @@ use crate::limits::operators::ADMIN_MOVES_TOLD_MAX;
 use crate::worker::Standing;
 use cluster::control::{ControlState, GroupConfig};
 use cluster::node::{ClientAddress, Node, NodeId, Phase};
+use cluster::replication::Lag;
 use cluster::slot::{GROUPS, Group, SLOTS_PER_GROUP};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +22,19 @@ struct Kept {
 }
 
 /// All of it. `leased`: whether the asked node may act as a primary.
-pub(super) fn json(standing: &Standing, up: &BTreeSet<NodeId>, leased: bool) -> String {
+pub(super) fn json(
+    standing: &Standing,
+    up: &BTreeSet<NodeId>,
+    lags: &BTreeMap<NodeId, Lag>,
+    leased: bool,
+) -> String {
     let state = &standing.state;
     let kept = kept(state);
     let nodes: Vec<Value> = state
         .nodes
         .iter()
         .filter(|(_, node)| node.is_member())
-        .map(|(id, known)| node(*id, known, standing, up, kept.get(id)))
+        .map(|(id, known)| node(*id, known, standing, up, (kept.get(id), lags.get(id))))
         .collect();
     let gone = state.nodes.iter().filter(|(_, node)| !node.is_member());
     let gone: Vec<u64> = gone.map(|(id, _)| id.number()).collect();
@@ -74,7 +80,7 @@ fn node(
     known: &Node,
     standing: &Standing,
     up: &BTreeSet<NodeId>,
-    kept: Option<&Kept>,
+    (kept, lag): (Option<&Kept>, Option<&Lag>),
 ) -> Value {
     let kept = kept.copied().unwrap_or_default();
     let client = |address: &ClientAddress| {
@@ -100,6 +106,7 @@ fn node(
         "copies": kept.copies,
         "learners": kept.learners,
         "wanted": kept.wanted,
+        "lag": lag.map(|lag| json!({ "records": lag.records, "ms": lag.ms })),
     })
 }
 

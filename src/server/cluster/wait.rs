@@ -1,4 +1,5 @@
-//! WAIT: until so many copies have what this node has done so far. Knows no replica; it asks.
+//! WAIT: until so many copies have what a connection has written, on this node and on others. Knows
+//! no replica; it asks.
 
 use super::super::Server;
 use crate::clock;
@@ -7,6 +8,7 @@ use crate::command::parse::number;
 use crate::command::reply::{ReplyWriter, errors};
 use crate::limits;
 use crate::worker::{After, Answer, Session, Shared, encoded};
+use cluster::group_set::GroupSet;
 use cluster::record::Seq;
 use cluster::slot::Group;
 use std::sync::Arc;
@@ -15,10 +17,11 @@ use std::time::Duration;
 /// What WAIT waits for.
 struct Wait {
     shared: Arc<Shared>,
-    /// Everything this node had done as a primary when it began: more than this connection did,
-    /// which costs nothing to know and is there no later than the next commands of the others.
+    /// The newest records of groups that this node leads.
     records: Vec<(Group, Seq)>,
-    wanted: i64,
+    /// Groups that others lead.
+    elsewhere: GroupSet,
+    wanted: u32,
     until_nanos: u64,
 }
 
@@ -47,10 +50,15 @@ impl Server {
         let timeout = if timeout == 0 { limits::WAIT_MS_MAX } else { timeout };
         let nanos = timeout.min(limits::WAIT_MS_MAX) * 1_000_000;
         let until_nanos = clock::monotonic_nanos().saturating_add(nanos);
-        let shared = self.shared.clone();
-        let wait = Wait { records: records(&shared), shared, wanted, until_nanos };
-        match wait.look() {
-            Some(copies) => out.integer(copies),
+        let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
+        let wait = Wait::new(&self.shared, session.wrote().as_ref(), wanted, until_nanos);
+        match wait.look().filter(|_| wait.elsewhere.is_empty()) {
+            Some(copies) => {
+                if copies >= wanted {
+                    session.settled();
+                }
+                out.integer(i64::from(copies));
+            }
             None => {
                 session.answer_later(Box::pin(wait.answer(session.version)));
                 return After::Await;
@@ -60,36 +68,53 @@ impl Server {
     }
 }
 
-/// The newest record of each group that this node is primary of.
-fn records(shared: &Shared) -> Vec<(Group, Seq)> {
-    let mut records = Vec::new();
-    if let Some(view) = shared.views.get() {
-        shared.engine.each_log_position(|group, seq| {
-            if view.primary_of().contains(group) {
-                records.push((group, seq));
-            }
-        });
-    }
-    records
-}
-
 impl Wait {
-    /// The answer, if it is time for it.
-    fn look(&self) -> Option<i64> {
+    /// For what was written to these groups; if to none, for all that this node leads.
+    fn new(shared: &Arc<Shared>, wrote: Option<&GroupSet>, wanted: u32, until_nanos: u64) -> Wait {
+        let (mut records, mut elsewhere) = (Vec::new(), GroupSet::default());
+        if let Some(view) = shared.views.get() {
+            let is_meant = |group| wrote.is_none_or(|wrote| wrote.contains(group));
+            shared.engine.each_log_position(|group, seq| {
+                if view.primary_of().contains(group) && is_meant(group) {
+                    records.push((group, seq));
+                }
+            });
+            let others = wrote.into_iter().flat_map(GroupSet::iter);
+            elsewhere = others.filter(|group| !view.primary_of().contains(*group)).collect();
+        }
+        Wait { shared: shared.clone(), records, elsewhere, wanted, until_nanos }
+    }
+
+    /// How many copies there are of what this node leads, if it is time to say so.
+    fn look(&self) -> Option<u32> {
         // A node alone has no copies, however long anybody waits.
         let Some(known) = self.shared.others.copies.get() else { return Some(0) };
         let of_each = self.records.iter().map(|(group, seq)| known.copies(*group, *seq));
-        let copies = of_each.min().map_or(0, i64::from);
+        let none = if self.elsewhere.is_empty() { 0 } else { u32::MAX };
+        let copies = of_each.min().unwrap_or(none);
         let over = copies >= self.wanted || clock::monotonic_nanos() >= self.until_nanos;
         over.then_some(copies)
     }
 
-    async fn answer(self, version: crate::resp::Version) -> bytes::Bytes {
+    async fn here(&self) -> u32 {
         loop {
             if let Some(copies) = self.look() {
-                return encoded(version, |out| out.integer(copies));
+                return copies;
             }
             tokio::time::sleep(Duration::from_millis(limits::WAIT_STEP_MS)).await;
         }
+    }
+
+    async fn there(&self) -> u32 {
+        let asked = self.shared.others.copies.get().filter(|_| !self.elsewhere.is_empty());
+        let Some(known) = asked else { return u32::MAX };
+        let nanos = self.until_nanos.saturating_sub(clock::monotonic_nanos());
+        known.elsewhere(self.elsewhere.clone(), self.wanted, Duration::from_nanos(nanos)).await
+    }
+
+    async fn answer(self, version: crate::resp::Version) -> bytes::Bytes {
+        let (here, there) = tokio::join!(self.here(), self.there());
+        let copies = here.min(there);
+        encoded(version, |out| out.integer(i64::from(copies)))
     }
 }
