@@ -75,6 +75,12 @@ fn wall_nanos() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
+/// From now on short waits of this thread end when they should, and not up to 50 µs later.
+pub fn wake_in_time() {
+    // SAFETY: no memory is involved. If the system does not take it, waits are longer.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000) };
+}
+
 /// A random number, from a generator of this thread's own that the system's chance has seeded.
 /// Good enough for hash seeds, sampling and jitter; not for secrets.
 #[inline]

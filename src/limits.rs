@@ -5,6 +5,7 @@ mod control;
 mod forward;
 pub mod operators;
 mod replication;
+pub mod sync;
 
 pub use control::{
     CONTROL_CALL_MS_MAX, CONTROL_CALLS_MAX, CONTROL_DISK_BATCH_MAX, CONTROL_DISK_CACHE_BYTES,

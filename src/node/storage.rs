@@ -144,6 +144,7 @@ impl Storage {
             folder: self.folder.join(segment::FOLDER),
             first_number: found.segment_next,
             segment_bytes: config.wal.segment_bytes,
+            fill: config.wal.policy == WalPolicy::Sync,
         };
         let salts = Box::new(|| clock::random_u64() as u32);
         let now = Box::new(|| clock::now().0);

@@ -1,39 +1,87 @@
 //! How the log's thread is woken and how it wakes those who wait for it: at most one wake-up for
-//! all who rang, and none for who does not wait. Knows nothing of the log.
+//! all who asked, and none for who does not wait. Knows nothing of the log.
 
+use super::gather::Gather;
+use crate::clock;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Wakes the thread: whoever rings first pays, the others see that it has been done.
+/// Wakes the thread, once as many answers wait as it wants.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
-    state: AtomicU8,
+    /// Answers that wait for a round that has not begun; [`AT_ONCE`] for each who will not wait
+    /// for others.
+    asked: AtomicU64,
+    /// With so many the thread is to wake.
+    wanted: AtomicU64,
     lock: Mutex<()>,
     rung: Condvar,
 }
 
-const QUIET: u8 = 0;
-const RUNG: u8 = 1;
+/// More than there are answers.
+const AT_ONCE: u64 = 1 << 40;
 
 impl Bell {
-    pub(super) fn ring(&self) {
-        if self.state.swap(RUNG, Ordering::AcqRel) == QUIET {
+    /// So many answers more wait for a round.
+    pub(super) fn ask(&self, answers: u64) {
+        let before = self.asked.fetch_add(answers, Ordering::SeqCst);
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        // Who makes it enough pays, the others see that it has been done.
+        if before < wanted && before + answers >= wanted {
             drop(self.lock.lock());
             self.rung.notify_one();
         }
     }
 
-    /// Returns when somebody has rung since the last call, or after `longest`.
-    pub(super) fn wait(&self, longest: Duration) {
+    /// A round is to begin, whoever waits.
+    pub(super) fn ring(&self) {
+        self.ask(AT_ONCE);
+    }
+
+    /// How many answers wait.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst) % AT_ONCE
+    }
+
+    /// A round begins: it serves all who have asked until now.
+    pub(super) fn begin(&self) -> u64 {
+        self.asked.swap(0, Ordering::SeqCst) % AT_ONCE
+    }
+
+    /// Waits for something to do: if there was something just now, until as many answers wait as
+    /// are worth a sync; else until one does, or for `idle`.
+    pub(super) fn gather(&self, busy: Option<&Gather>, idle: Duration) {
+        let Some(gather) = busy.filter(|gather| gather.wanted() > 1) else {
+            self.wait(1, idle);
+            return;
+        };
+        let longest = gather.longest();
+        let until = clock::monotonic_nanos() + longest.as_nanos() as u64;
+        let mut enough = self.wait(gather.wanted(), longest);
+        if self.asked.load(Ordering::SeqCst) == 0 {
+            self.wait(1, idle);
+            return;
+        }
+        while enough && clock::monotonic_nanos() < until {
+            let asked = self.asked.load(Ordering::SeqCst);
+            let Some(gap) = gather.gap(asked) else { return };
+            enough = self.wait(asked + 1, gap);
+        }
+    }
+
+    /// Returns when `wanted` answers wait, or somebody has rung, or after `longest`; whether it
+    /// was one of the former.
+    pub(super) fn wait(&self, wanted: u64, longest: Duration) -> bool {
         let mut lock = self.lock.lock();
-        if self.state.load(Ordering::Acquire) == QUIET {
+        self.wanted.store(wanted, Ordering::SeqCst);
+        if self.asked.load(Ordering::SeqCst) < wanted {
             self.rung.wait_for(&mut lock, longest);
         }
-        self.state.store(QUIET, Ordering::Release);
+        self.asked.load(Ordering::SeqCst) >= wanted
     }
 }
 
@@ -111,10 +159,11 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use super::Rounds;
+    use super::{Bell, Rounds};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::{Wake, Waker};
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Counted(AtomicU32);
@@ -136,5 +185,22 @@ mod tests {
         rounds.end();
         rounds.end();
         assert_eq!((counted.0.load(Ordering::Relaxed), rounds.done()), (1, 3));
+    }
+
+    #[test]
+    fn the_thread_wakes_when_enough_have_asked_or_somebody_will_not_wait() {
+        let bell = Bell::default();
+        assert!(!bell.wait(1, Duration::from_millis(1)));
+        bell.ask(2);
+        assert!(bell.wait(2, Duration::from_secs(60)));
+        assert!(!bell.wait(3, Duration::from_millis(1)));
+        bell.ring();
+        assert!(bell.wait(1000, Duration::from_secs(60)));
+        assert_eq!((bell.begin(), bell.asked()), (2, 0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..10).for_each(|_| bell.ask(1)));
+            assert!(bell.wait(10, Duration::from_secs(60)));
+        });
+        assert_eq!(bell.begin(), 10);
     }
 }

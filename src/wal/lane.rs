@@ -10,11 +10,12 @@ mod pool;
 
 use super::files::{AlignedBytes, Files, LogFile};
 use super::segment::{HEADER_BYTES, Header};
+use crate::limits::sync::{WAL_FILL_AHEAD_BYTES, WAL_FILL_STEP_BYTES};
 use crate::limits::{WAL_BLOCK_BYTES, WAL_LANE_BUFFER_BYTES};
 use cluster::record::frame::FrameWriter;
 use cluster::record::{Epoch, GroupTime, Header as RecordHeader, Kind, Salt, Seq};
 use cluster::slot::Group;
-use pool::Pool;
+use pool::{Pool, Taken};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct LaneOptions {
     pub first_number: u64,
     /// Bytes of a segment, header included; rounded up to whole blocks.
     pub segment_bytes: u64,
+    /// Whether zeros are written ahead of the log: for who syncs often.
+    pub fill: bool,
 }
 
 /// Where the salts of segments come from: at random.
@@ -48,6 +51,8 @@ pub struct Lane {
     now_ms: NowMs,
     segment: Segment,
     buffer: Buffer,
+    /// What is written ahead; none when nothing is.
+    zeros: Option<AlignedBytes>,
     /// Bytes of the frame at hand that are still to be put.
     frame_left: usize,
     /// Nothing more may be written to the segment.
@@ -64,6 +69,8 @@ struct Segment {
     synced: u64,
     /// The last such offset that stands in it itself; 0: none.
     noted: u64,
+    /// Up to here its bytes were written once; a multiple of a block.
+    filled: u64,
 }
 
 /// What is put and not yet written, and the block that is to be written again.
@@ -151,7 +158,8 @@ impl Lane {
         let mut pool = Pool::open(files, options.folder, bytes, number)?;
         let segment = Segment::begin(&mut pool, number, bytes, &mut salts, &mut now_ms)?;
         let buffer = Buffer::new();
-        Ok(Lane { pool, salts, now_ms, segment, buffer, frame_left: 0, failed: false })
+        let zeros = options.fill.then(|| AlignedBytes::zeroed(WAL_FILL_STEP_BYTES));
+        Ok(Lane { pool, salts, now_ms, segment, buffer, zeros, frame_left: 0, failed: false })
     }
 
     /// Begins a frame of exactly so many bytes and returns the salt it is to carry. What does not
@@ -222,13 +230,35 @@ impl Lane {
         Ok(())
     }
 
-    /// Works ahead for the next segment, a little at a time, when there is nothing else to do.
-    /// Says whether there is more to be done.
+    /// Works ahead, a little at a time, when there is nothing else to do: for what comes next in
+    /// the segment, and for the next segment. Says whether there is more to be done.
     ///
     /// # Errors
-    /// When the next segment cannot be prepared; the one at hand is not concerned.
+    /// When that fails; what is and comes to be in the segment at hand is not concerned.
     pub fn prepare(&mut self) -> Result<bool, LaneError> {
-        self.pool.prepare(self.segment.header.number + 1)
+        if self.fill()? {
+            return Ok(true);
+        }
+        self.pool.prepare(self.segment.header.number + 1)?;
+        Ok(false)
+    }
+
+    /// Writes zeros ahead, if a whole step of them is missing; whether it did.
+    fn fill(&mut self) -> Result<bool, LaneError> {
+        let Some(zeros) = self.zeros.as_deref().filter(|_| !self.failed) else { return Ok(false) };
+        let position = self.buffer.base + self.buffer.filled as u64;
+        let begun = position.next_multiple_of(WAL_BLOCK_BYTES as u64);
+        let segment = &mut self.segment;
+        let from = segment.filled.max(begun);
+        let step = (zeros.len() as u64).min(segment.bytes.saturating_sub(from));
+        if step == 0 || from + step > begun + WAL_FILL_AHEAD_BYTES {
+            return Ok(false);
+        }
+        // Once is enough: it only makes syncs cheaper.
+        segment.filled = from + step;
+        let written = segment.file.write_at(&zeros[..step as usize], from);
+        written.map_err(LaneError::of(&segment.path, Operation::Create))?;
+        Ok(true)
     }
 
     /// Puts away a segment that nobody needs any more: it is used again, or removed.
@@ -318,8 +348,10 @@ impl Segment {
     ) -> Result<Segment, LaneError> {
         let salt = Salt::new(salts().max(1)).unwrap_or_else(|| unreachable!("it is not 0"));
         let header = Header { salt, number, created_ms: now_ms() };
-        let (file, path) = pool.take(&header, bytes)?;
-        Ok(Segment { file, path, header, bytes, synced: HEADER_BYTES as u64, noted: 0 })
+        let Taken { file, path, written } = pool.take(&header, bytes)?;
+        let synced = HEADER_BYTES as u64;
+        let filled = if written { bytes } else { synced };
+        Ok(Segment { file, path, header, bytes, synced, noted: 0, filled })
     }
 }
 

@@ -2,14 +2,18 @@
 //! for everybody who waits. Nothing is forgotten before it is synced: after an error all of it is
 //! written again, to another segment.
 
+mod figures;
+
+pub use figures::Figures;
+
 use super::bell::{Bell, Listener, Rounds};
 use super::collect::{Ages, Collector, Marks, wants_snapshot};
+use super::gather::Gather;
 use super::lane::{Lane, LaneError};
 use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
-use crate::limits::{self, LOG_LATENCY_GROUPING, WAL_SYNC_SLOW_MS};
-use crate::metrics::Recorder;
+use crate::limits;
 use cluster::record::{Epoch, Seq};
 use cluster::replication::Mark;
 use cluster::slot::Group;
@@ -74,38 +78,6 @@ pub struct Log {
 
 /// Is given every piece of the log once, in order, on the log's thread.
 pub type Tap = Box<dyn Fn(&LogPiece) + Send + Sync>;
-
-/// Counts for metrics and INFO.
-#[derive(Debug, Default)]
-pub struct Figures {
-    /// How long syncs took.
-    pub sync_latency: Recorder<LOG_LATENCY_GROUPING>,
-    /// Syncs that took long.
-    pub slow_syncs: AtomicU64,
-    /// Segments, the one at hand included.
-    pub segments: AtomicU64,
-    /// Bytes of the log.
-    pub log_bytes: AtomicU64,
-    /// Bytes of frames written.
-    pub written_bytes: AtomicU64,
-    /// Syncs.
-    pub syncs: AtomicU64,
-    /// Errors of writes and syncs.
-    pub errors: AtomicU64,
-    /// Bytes taken from the shards and not synced yet.
-    pub unsynced_bytes: AtomicU64,
-}
-
-impl Figures {
-    /// A sync took so long.
-    fn synced(&self, nanos: u64) {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.sync_latency.record(nanos, 1);
-        if nanos > WAL_SYNC_SLOW_MS * 1_000_000 {
-            self.slow_syncs.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
 
 impl Log {
     /// The log of an engine, not at work yet.
@@ -179,10 +151,16 @@ impl Log {
         self.engine.log_bytes() >= self.options.buffer_bytes
     }
 
-    /// Asks the thread for a round.
+    /// Asks the thread for a round, now.
     #[inline]
     pub fn ring(&self) {
         self.bell.ring();
+    }
+
+    /// So many answers more wait for a round, which may begin once others wait, too.
+    #[inline]
+    pub fn ask(&self, answers: u64) {
+        self.bell.ask(answers);
     }
 
     /// How many rounds the thread has done.
@@ -249,6 +227,8 @@ impl Log {
             collector,
             want_snapshot,
             weighed_nanos: 0,
+            gather: Gather::default(),
+            served: 0,
         };
         thread::Builder::new().name("log".into()).spawn(move || writer.run())
     }
@@ -290,24 +270,37 @@ struct Writer {
     collector: Collector,
     want_snapshot: WantSnapshot,
     weighed_nanos: u64,
+    gather: Gather,
+    /// How many answers the last round served.
+    served: u64,
 }
 
 impl Writer {
     fn run(mut self) {
+        clock::wake_in_time();
         loop {
             let ending = self.log.ending.load(Ordering::Acquire);
             if !ending {
-                self.log.bell.wait(self.patience());
+                let busy = !self.failing && self.served > 0;
+                self.log.bell.gather(busy.then_some(&self.gather), self.patience());
             }
+            self.served = self.log.bell.begin();
             self.round(ending);
             if ending {
                 self.log.ended.store(true, Ordering::Release);
                 self.log.settled.notify_all();
                 return;
             }
-            if !self.failing && self.lane.prepare().is_err() {
-                // The roll-over that needs the file tells it again, and is told.
-                self.log.figures.errors.fetch_add(1, Ordering::Relaxed);
+            while !self.failing {
+                match self.lane.prepare() {
+                    Ok(true) if self.log.bell.asked() == 0 && !self.log.engine.log_waits() => {}
+                    Ok(_) => break,
+                    Err(_) => {
+                        // The roll-over that needs the file tells it again, and is told.
+                        self.log.figures.errors.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                }
             }
         }
     }
@@ -385,7 +378,9 @@ impl Writer {
         let began = clock::monotonic_nanos();
         self.lane.sync()?;
         self.synced_nanos = now;
-        self.log.figures.synced(clock::monotonic_nanos().saturating_sub(began));
+        let took = clock::monotonic_nanos().saturating_sub(began);
+        self.log.figures.synced(took);
+        self.gather.synced(took, self.served, self.log.bell.asked());
         for mut piece in self.unsynced.drain(..) {
             for &Mark { group, last: seq, .. } in piece.marks() {
                 let durable = &self.log.durable[usize::from(group.number())];

@@ -11,6 +11,7 @@ pub mod backup;
 pub mod bell;
 pub mod collect;
 pub mod files;
+mod gather;
 pub mod lane;
 pub mod log;
 pub mod recovery;

@@ -27,8 +27,8 @@ pub(super) struct Gate {
     waiting: RefCell<Vec<Waiting>>,
     /// Rounds of the log that were done before a connection last looked.
     looked: Cell<u64>,
-    /// Whether answers came in that the log does not know of yet.
-    asked: Cell<bool>,
+    /// Answers that the log does not know of yet.
+    asked: Cell<u64>,
     keeper: RefCell<Option<Waker>>,
 }
 
@@ -64,7 +64,7 @@ impl Gate {
     /// Answers are held: the log is asked for a round when all connections that have something
     /// to read had their turn, so that one sync serves them all.
     pub(super) fn ask(&self) {
-        self.asked.set(true);
+        self.asked.set(self.asked.get() + 1);
     }
 
     /// Gives the connection in `seat` a turn when the log has come further than when
@@ -106,8 +106,9 @@ impl Gate {
                 break;
             }
         }
-        if self.asked.take() {
-            log.ring();
+        match self.asked.take() {
+            0 => {}
+            answers => log.ask(answers),
         }
     }
 }

@@ -35,7 +35,8 @@ impl World {
             salt
         };
         let folder = self.folder();
-        let options = LaneOptions { folder, first_number, segment_bytes: SEGMENT_BYTES };
+        let segment_bytes = SEGMENT_BYTES;
+        let options = LaneOptions { folder, first_number, segment_bytes, fill: true };
         Lane::open(Arc::new(self.files.clone()), options, Box::new(salts), Box::new(|| 1_000))
     }
 

@@ -121,7 +121,7 @@ impl Here {
                 if waits.is_empty() {
                     return true;
                 }
-                log.ring();
+                log.ask(1);
                 log.round_behind(round).await;
             }
         };

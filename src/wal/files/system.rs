@@ -173,3 +173,34 @@ impl ReadFile for File {
         Ok(self.metadata()?.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Files, SystemFile, SystemFiles};
+    use crate::wal::files::{AlignedBytes, LogFile, read_all};
+    use std::fs::OpenOptions;
+
+    #[test]
+    fn a_file_system_that_refuses_direct_writes_gets_them_through_the_cache() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let mut block = AlignedBytes::zeroed(4096);
+        block.fill(7);
+        let mut file = SystemFiles.create(&path, 3 * 4096).expect("a file");
+        file.write_at(&block, 0).expect("a block");
+        drop(file);
+
+        let mut options = OpenOptions::new();
+        options.write(true);
+        let mut file = SystemFile::open(&path, options).expect("the file");
+        // What is not aligned is refused as a file system refuses all, where it goes direct.
+        file.write_at(&[9; 100], 4096).expect("through the cache");
+        let cached = !file.direct;
+        file.write_at(&block, 2 * 4096).expect("a block");
+        file.sync().expect("a sync");
+        assert_eq!((file.bytes().expect("its length"), !file.direct), (3 * 4096, cached));
+        let rest = vec![0; 3996];
+        let expected = [&[7; 4096][..], &[9; 100], &rest, &[7; 4096]].concat();
+        assert!(read_all(&SystemFiles, &path).expect("the file") == expected);
+    }
+}

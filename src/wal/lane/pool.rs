@@ -2,7 +2,7 @@
 //! time, and new ones. Knows nothing of frames.
 
 use super::{LaneError, Operation};
-use crate::limits::{WAL_BLOCK_BYTES, WAL_LANE_BUFFER_BYTES, WAL_SPARE_SEGMENTS_MAX};
+use crate::limits::WAL_SPARE_SEGMENTS_MAX;
 use crate::wal::files::{AlignedBytes, Files, LogFile};
 use crate::wal::segment::{HEADER_BYTES, Header, file_name, is_spare, number_of, spare_name};
 use std::io;
@@ -14,18 +14,22 @@ pub(super) struct Pool {
     files: Arc<dyn Files>,
     folder: PathBuf,
     segment_bytes: u64,
-    /// Files of `segment_bytes` each, every byte of which was written once.
-    spares: Vec<PathBuf>,
-    filling: Option<Filling>,
+    /// Files of `segment_bytes` each.
+    spares: Vec<Spare>,
 }
 
-/// A new file on its way to be a spare. A sync of a file whose bytes were written before is
-/// cheaper, for it need not change what the file system knows of the file.
-struct Filling {
-    file: Box<dyn LogFile>,
+struct Spare {
     path: PathBuf,
-    zeros: AlignedBytes,
-    filled: u64,
+    /// It had an earlier life: its bytes were written once.
+    written: bool,
+}
+
+/// A file that has become a segment.
+pub(super) struct Taken {
+    pub(super) file: Box<dyn LogFile>,
+    pub(super) path: PathBuf,
+    /// Whether its bytes were written once, in an earlier life.
+    pub(super) written: bool,
 }
 
 impl Pool {
@@ -43,11 +47,11 @@ impl Pool {
         if highest.is_some_and(|highest| highest >= first_number) {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
-        // Whether a spare was filled to its end nobody knows: a crash may have cut that short.
+        // Whether a spare has its full length nobody knows: a crash may have cut that short.
         for spare in listed.iter().filter(|file| is_spare(&file.name)) {
             files.remove(&folder.join(&spare.name)).map_err(failed)?;
         }
-        Ok(Pool { files, folder, segment_bytes, spares: Vec::new(), filling: None })
+        Ok(Pool { files, folder, segment_bytes, spares: Vec::new() })
     }
 
     pub(super) fn files(&self) -> &dyn Files {
@@ -60,18 +64,16 @@ impl Pool {
 
     /// A file of `bytes` with this header, under the name that goes with it; all that is on disk.
     /// It gets the name last, so that no segment is ever without its header.
-    pub(super) fn take(
-        &mut self,
-        header: &Header,
-        bytes: u64,
-    ) -> Result<(Box<dyn LogFile>, PathBuf), LaneError> {
-        let spare = self.spares.last().filter(|_| bytes == self.segment_bytes).cloned();
-        let (found, from) = match spare {
-            Some(path) => (self.files.reopen(&path), path),
+    pub(super) fn take(&mut self, header: &Header, bytes: u64) -> Result<Taken, LaneError> {
+        // Good or bad, it is no spare any more.
+        let spare = if bytes == self.segment_bytes { self.spares.pop() } else { None };
+        let (found, from, written) = match spare {
+            Some(Spare { path, written }) => (self.files.reopen(&path), path, written),
             None => {
                 let path = self.folder.join(spare_name(header.number));
-                self.drop_filling(&path);
-                (self.files.create(&path, bytes), path)
+                // One made ahead of time may have the name, and not the length.
+                self.spares.retain(|spare| spare.path != path);
+                (self.files.create(&path, bytes), path, false)
             }
         };
         let path = self.folder.join(file_name(header.number));
@@ -84,10 +86,8 @@ impl Pool {
             self.files.sync_dir(&self.folder)?;
             Ok(file)
         });
-        // Good or bad, it is no spare any more.
-        self.spares.retain(|spare| *spare != from);
         match made {
-            Ok(file) => Ok((file, path)),
+            Ok(file) => Ok(Taken { file, path, written }),
             Err(error) => {
                 self.discard(&from);
                 Err(LaneError::of(&path, Operation::Create)(error))
@@ -95,35 +95,16 @@ impl Pool {
         }
     }
 
-    /// One step towards a spare, if there is none; whether there are more to be done.
-    pub(super) fn prepare(&mut self, number: u64) -> Result<bool, LaneError> {
-        if !self.spares.is_empty() {
-            return Ok(false);
+    /// Makes a spare, if there is none.
+    pub(super) fn prepare(&mut self, number: u64) -> Result<(), LaneError> {
+        if self.spares.is_empty() {
+            let path = self.folder.join(spare_name(number));
+            let made = self.files.create(&path, self.segment_bytes);
+            made.inspect_err(|_| self.discard(&path))
+                .map_err(LaneError::of(&path, Operation::Create))?;
+            self.spares.push(Spare { path, written: false });
         }
-        let path = self.folder.join(spare_name(number));
-        let Some(mut filling) = self.filling.take() else {
-            let file = self.files.create(&path, self.segment_bytes).inspect_err(|_| {
-                self.discard(&path);
-            });
-            let file = file.map_err(LaneError::of(&path, Operation::Create))?;
-            let zeros = AlignedBytes::zeroed(WAL_LANE_BUFFER_BYTES);
-            self.filling = Some(Filling { file, path, zeros, filled: 0 });
-            return Ok(true);
-        };
-        match filling.step(self.segment_bytes) {
-            Ok(true) => {
-                self.filling = Some(filling);
-                Ok(true)
-            }
-            Ok(false) => {
-                self.spares.push(filling.path);
-                Ok(false)
-            }
-            Err(error) => {
-                self.discard(&filling.path);
-                Err(LaneError::of(&filling.path, Operation::Create)(error))
-            }
-        }
+        Ok(())
     }
 
     /// Puts a segment away. It loses its name first, so that its earlier life is over before it is
@@ -142,7 +123,7 @@ impl Pool {
                 .map(|()| kept)
         });
         if kept.map_err(LaneError::of(&path, Operation::Retire))? {
-            self.spares.push(spare);
+            self.spares.push(Spare { path: spare, written: true });
         }
         Ok(())
     }
@@ -155,38 +136,16 @@ impl Pool {
             Err(error) => return Err(error),
         };
         // A file made ahead of time may have the name, if another was then used in its place.
-        let filling = self.filling.iter().map(|filling| filling.path.as_path());
-        let taken = self.spares.iter().map(PathBuf::as_path).chain(filling).any(|p| p == spare);
+        let taken = self.spares.iter().any(|other| other.path == spare);
         if taken || bytes != self.segment_bytes || self.spares.len() >= WAL_SPARE_SEGMENTS_MAX {
             return self.files.remove(path).map(|()| false);
         }
         self.files.rename(path, spare).map(|()| true)
     }
 
-    /// Stops filling a file that is needed at once.
-    fn drop_filling(&mut self, path: &Path) {
-        self.filling.take_if(|filling| filling.path == path);
-    }
-
     /// Removes a file that is of no use. What cannot be removed is in nobody's way: it is no
     /// segment, and the next start tries again.
     fn discard(&self, path: &Path) {
         let _ = self.files.remove(path);
-    }
-}
-
-impl Filling {
-    /// Whether there is more to be done.
-    fn step(&mut self, bytes: u64) -> io::Result<bool> {
-        let left = usize::try_from(bytes - self.filled).unwrap_or(usize::MAX);
-        if left == 0 {
-            self.file.sync()?;
-            return Ok(false);
-        }
-        let now = left.min(self.zeros.len());
-        debug_assert_eq!(now % WAL_BLOCK_BYTES, 0);
-        self.file.write_at(&self.zeros[..now], self.filled)?;
-        self.filled += now as u64;
-        Ok(true)
     }
 }

@@ -7,6 +7,7 @@ use cluster::record::frame::{BODY_BYTES_MAX, Frame, FrameError, HEAD_BYTES};
 use memchr::memmem;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 /// Files that are not cut are a multiple of this long.
@@ -86,8 +87,15 @@ impl FrameStream {
         let salt = self.salt.number().to_le_bytes();
         let finder = memmem::Finder::new(&salt);
         let mut from = from;
-        let mut chunk = vec![0; RECOVERY_READ_BYTES];
+        let mut chunk = Vec::new();
         while self.end.saturating_sub(from) > HEAD_BYTES as u64 {
+            let Some(data) = data_from(&self.file, from)? else { return Ok(None) };
+            // The first bytes of a head may be zeros, and those before the data.
+            from = from.max(data.saturating_sub(7));
+            if self.end.saturating_sub(from) <= HEAD_BYTES as u64 {
+                return Ok(None);
+            }
+            chunk.resize(RECOVERY_READ_BYTES, 0);
             let bytes = chunk.len().min((self.end - from) as usize);
             self.file.read_exact_at(&mut chunk[..bytes], from)?;
             for at in finder.find_iter(&chunk[..bytes]).filter(|&at| at >= 4) {
@@ -184,9 +192,85 @@ impl FrameStream {
     }
 }
 
+/// Where, from `from` on, the file holds something: what was never written reads as zeros, and
+/// need not be read. `None`: nowhere. Only what was written before counts as something.
+fn data_from(file: &File, from: u64) -> io::Result<Option<u64>> {
+    let Ok(at) = libc::off_t::try_from(from) else { return Ok(Some(from)) };
+    // SAFETY: a descriptor of our own, whose place in the file nobody relies on; no memory.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), at, libc::SEEK_DATA) };
+    if let Ok(found) = u64::try_from(found) {
+        return Ok(Some(found.max(from)));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENXIO) => Ok(None),
+        // The file system cannot tell: everything may be something.
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ESPIPE) => Ok(Some(from)),
+        _ => Err(error),
+    }
+}
+
 /// The body's length that a head names, if a frame may be that long.
 fn length_of(head: &[u8]) -> Option<usize> {
     let (length, _) = head.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;
     (2..=BODY_BYTES_MAX).contains(&length).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FrameStream;
+    use cluster::record::frame::FrameWriter;
+    use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
+    use cluster::slot::Group;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    fn frame(salt: Salt, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut frame = FrameWriter::begin(&mut out, salt);
+        let group = Group::new(3).expect("a group");
+        let (kind, epoch, seq, time) = (Kind::Effects, Epoch(1), Seq(2), GroupTime(3));
+        frame.push(Header { kind, group, epoch, seq, time }, &[payload]).expect("it fits");
+        frame.finish();
+        out
+    }
+
+    #[test]
+    fn frames_are_found_behind_what_was_never_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let salt = Salt::new(0x0101_0101).expect("a salt");
+        let mut short = frame(salt, b"short");
+        let length = short.len();
+        // Its length begins with a zero byte: 256 and the bytes of a head.
+        let long = (200..256).map(|n| frame(salt, &vec![1; n])).find(|f| f[0] == 0);
+        let long = long.expect("one is as long");
+        const END: u64 = 64 << 20;
+        for (at, bytes) in [(5 << 20, &short), ((9 << 20) + 4090, &short), (1 << 21, &long)] {
+            let file = File::create(&path).expect("a file");
+            file.set_len(END).expect("its length");
+            file.write_all_at(&short, 0).expect("written");
+            // The zero in front is not written, and stands where nothing was.
+            let zeros = usize::from(bytes[0] == 0);
+            file.write_all_at(&bytes[zeros..], at).expect("written");
+            let file = File::open(&path).expect("the file");
+            let mut stream = FrameStream::new(file, salt, 0, END);
+            let place = at - zeros as u64;
+            assert_eq!(stream.find_frame(0).expect("read"), Some(0));
+            assert_eq!(stream.find_frame(1).expect("read"), Some(place));
+            assert_eq!(stream.find_frame(place).expect("read"), Some(place));
+            assert_eq!(stream.find_frame(place + 1).expect("read"), None);
+        }
+        // At the very end, and one byte short of it.
+        for cut in [0, 1] {
+            let file = File::create(&path).expect("a file");
+            file.set_len(END).expect("its length");
+            short.truncate(length - cut);
+            file.write_all_at(&short, END - short.len() as u64).expect("written");
+            let mut stream = FrameStream::new(File::open(&path).expect("the file"), salt, 0, END);
+            let place = Some(END - length as u64).filter(|_| cut == 0);
+            assert_eq!(stream.find_frame(0).expect("read"), place);
+        }
+    }
 }
