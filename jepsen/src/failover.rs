@@ -6,7 +6,7 @@ use crate::client::{Answer, ClusterClient, Counts, Doors, PlainClient};
 use crate::clock::{self, MS, SECOND, now_ns};
 use crate::figures::Figure;
 use crate::history::{Event, Function, Op, Outcome};
-use crate::limits::{ATTEMPT_NS_MAX, SHARED_LINKS};
+use crate::limits::{ATTEMPT_NS_MAX, SHARED_LINKS, WELL_NS_MAX};
 use crate::load::{Client, Keys, Load, Mix, Process, ended, interval_ns, tags, value_of};
 use crate::nodes::{Fault, Nodes, number_of};
 use crate::reply::request;
@@ -14,6 +14,7 @@ use crate::status::{Asker, Map};
 use crate::{Failure, bulk};
 use cluster::slot::GROUPS;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How a repetition goes.
@@ -25,7 +26,7 @@ pub struct Plan {
     pub rate: u64,
     /// Time before the fault that is measured.
     pub control_ns: u64,
-    /// Time from the fault until it is undone.
+    /// Least time from the fault until it is undone: others have taken over before.
     pub event_ns: u64,
     /// Bytes of values.
     pub value_bytes: usize,
@@ -93,11 +94,12 @@ pub fn run(nodes: &mut Nodes, plan: &Plan, victim: u64, name: &str) -> Result<Ru
     let at = nodes.break_node(victim, plan.fault)?;
     let mut events = vec![Event { time_ns: at, what: plan.fault.name(), node: victim }];
     clock::wait_until(at + plan.event_ns - STUBBORN_NS);
+    replaced(nodes.clients(first), address)?;
     let mine = (0..usize::from(GROUPS)).filter(|group| groups[*group]);
     let starts: Vec<String> =
         mine.take(STUBBORN_GROUPS).map(|group| start(&tags[group], name)).collect();
     let asked = ask(&mut stubborn, &starts, plan.value_bytes);
-    clock::wait_until(at + plan.event_ns);
+    clock::wait(STUBBORN_NS);
     let mended = nodes.mend_node(victim, plan.fault)?;
     events.push(Event { time_ns: mended, what: "mend", node: victim });
     let mut told = answers(&mut stubborn, asked, address);
@@ -127,6 +129,13 @@ pub fn run(nodes: &mut Nodes, plan: &Plan, victim: u64, name: &str) -> Result<Ru
         ops,
         events,
     })
+}
+
+/// Waits until a node tells that others serve what the broken one did.
+fn replaced(survivor: SocketAddr, broken: SocketAddr) -> Result<(), Failure> {
+    let gone = || Map::of(survivor).ok().filter(|map| map.is_whole() && !map.names(broken));
+    let found = clock::eventually(WELL_NS_MAX, gone);
+    found.map(drop).ok_or_else(|| format!("nobody took over what {broken} served"))
 }
 
 /// What the keys of a group begin with.
@@ -201,7 +210,7 @@ fn ask(asker: &mut Asker, starts: &[String], value_bytes: usize) -> Vec<Op> {
 }
 
 /// What it says to that when it is back. Their waits are nobody's, so they are due when they end.
-fn answers(asker: &mut Asker, asked: Vec<Op>, from: std::net::SocketAddr) -> Vec<Op> {
+fn answers(asker: &mut Asker, asked: Vec<Op>, from: SocketAddr) -> Vec<Op> {
     let mut silent = false;
     let end = |mut op: Op| {
         let reply = if silent { None } else { asker.receive().ok() };
