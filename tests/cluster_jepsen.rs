@@ -34,9 +34,9 @@ fn a_killed_node_is_replaced_and_comes_back() {
     let verdict = &run.verdict;
     assert!(run.groups > 300 && !run.away_ns.is_empty(), "{} groups", run.groups);
     assert!(verdict.writes > 100 && verdict.reads > 20 && verdict.checked > 100, "{verdict:?}");
-    assert_eq!((verdict.phantom, run.lost_after), (0, 0), "{verdict:?}");
+    assert_eq!((verdict.phantom, run.lost_after()), (0, 0), "{verdict:?}");
     // Copies are asynchronous: the last writes may be lost with the node, older ones never.
-    let oldest = run.lost_age_ns.iter().max().copied().unwrap_or(0);
+    let oldest = run.lost_age_ns();
     assert!(oldest < 5 * SECOND, "lost, {oldest} ns after it was acknowledged: {verdict:?}");
     let history = edn(&run.ops, &run.events);
     assert_eq!(history.lines().count(), run.ops.len() * 2 + run.events.len());

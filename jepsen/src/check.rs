@@ -35,6 +35,8 @@ pub struct Stale {
     pub age_ns: u64,
     /// When it began.
     pub invoked_ns: u64,
+    /// Which node had acknowledged that, as far as the client knew.
+    pub acknowledged_by: Option<u16>,
 }
 
 /// What became of all of it.
@@ -61,8 +63,8 @@ pub struct Verdict {
 /// The writes to one key.
 #[derive(Clone, Debug, Default)]
 struct Writes {
-    /// Value and time of those acknowledged, in the order of time, which is that of values.
-    acknowledged: Vec<(u64, u64)>,
+    /// Value, time and node of those acknowledged, in the order of time, which is that of values.
+    acknowledged: Vec<(u64, u64, Option<u16>)>,
     /// Value and time of all, by when they were begun.
     begun: Vec<(u64, u64)>,
 }
@@ -84,7 +86,8 @@ impl Expected {
             let writes = keys.entry(op.key.clone()).or_default();
             writes.begun.push((value, op.invoked_ns));
             if op.outcome == Outcome::Ok {
-                writes.acknowledged.push((value, op.completed_ns));
+                let node = op.node.filter(|_| !op.plain);
+                writes.acknowledged.push((value, op.completed_ns, node));
             }
         }
         for writes in keys.values_mut() {
@@ -105,10 +108,10 @@ impl Expected {
         let none = Writes::default();
         let writes = self.keys.get(key).unwrap_or(&none);
         let last = writes.acknowledged.last().copied();
-        let least = last.map(|(value, _)| value).or(self.initial);
+        let least = last.map(|(value, ..)| value).or(self.initial);
         let most = writes.begun.last().map(|(value, _)| *value).max(self.initial);
         if found < least {
-            let (value, acknowledged_ns) = last.unwrap_or((self.initial.unwrap_or(0), 0));
+            let (value, acknowledged_ns, _) = last.unwrap_or((self.initial.unwrap_or(0), 0, None));
             verdict.lost.push(Lost { key: key.to_owned(), value, found, acknowledged_ns });
         }
         verdict.phantom += usize::from(found > most);
@@ -119,10 +122,10 @@ impl Expected {
         verdict.phantom += usize::from(op.garbled);
         let none = Writes::default();
         let writes = self.keys.get(&op.key).unwrap_or(&none);
-        let before = writes.acknowledged.iter().rev().find(|(_, time)| *time < op.invoked_ns);
-        let (least, time) = match before {
-            Some((value, time)) => (Some(*value), *time),
-            None => (self.initial, 0),
+        let before = writes.acknowledged.iter().rev().find(|(_, time, _)| *time < op.invoked_ns);
+        let (least, time, node) = match before {
+            Some((value, time, node)) => (Some(*value), *time, *node),
+            None => (self.initial, 0, None),
         };
         if op.value < least && !op.garbled {
             verdict.stale.push(Stale {
@@ -131,6 +134,7 @@ impl Expected {
                 expected: least.unwrap_or(0),
                 age_ns: op.invoked_ns.saturating_sub(time),
                 invoked_ns: op.invoked_ns,
+                acknowledged_by: node,
             });
         }
         let begun = writes.begun.iter().rev().find(|(_, time)| *time <= op.completed_ns);
@@ -157,20 +161,24 @@ impl Expected {
 }
 
 /// How long after `from_ns` each of these groups had its first acknowledged write by another node
-/// than `victim`; only groups that had one.
+/// than `victim`. Only of groups that somebody waited for when the first of them was back: of others
+/// it is not known.
 pub fn away_ns(ops: &[Op], groups: &[bool], victim: u16, from_ns: u64) -> Vec<u64> {
-    let mut first = vec![u64::MAX; usize::from(GROUPS)];
+    let mut first: Vec<Option<&Op>> = vec![None; usize::from(GROUPS)];
     let by_others = |op: &&Op| {
         op.is_acknowledged_write() && !op.plain && op.node.is_some_and(|node| node != victim)
     };
     for op in ops.iter().filter(by_others).filter(|op| op.completed_ns > from_ns) {
         let group = group_of(&op.key);
-        if groups[group] {
-            first[group] = first[group].min(op.completed_ns - from_ns);
+        let place = &mut first[group];
+        if groups[group] && place.is_none_or(|place| op.completed_ns < place.completed_ns) {
+            *place = Some(op);
         }
     }
-    first.retain(|away| *away != u64::MAX);
-    first
+    let found: Vec<&Op> = first.into_iter().flatten().collect();
+    let back_ns = found.iter().map(|op| op.completed_ns).min().unwrap_or(0);
+    let waited = found.iter().filter(|op| op.due_ns < back_ns);
+    waited.map(|op| op.completed_ns - from_ns).collect()
 }
 
 /// The number of the group that a key belongs to.
@@ -274,6 +282,18 @@ mod tests {
         assert!(away_ns(&ops, &groups, 0, 100).is_empty());
         groups[group_of("k")] = true;
         assert_eq!(away_ns(&ops, &groups, 0, 100), [40]);
+        let other = |key: &str, from, to| {
+            let mut op = op(Function::Write, Some(1), from, to);
+            (op.key, op.node) = (key.into(), Some(1));
+            op
+        };
+        ops.extend([other("waited", 130, 160), other("came late", 141, 190)]);
+        for key in ["waited", "came late"] {
+            groups[group_of(key)] = true;
+        }
+        let mut away = away_ns(&ops, &groups, 0, 100);
+        away.sort_unstable();
+        assert_eq!(away, [40, 60]);
     }
 
     #[test]

@@ -257,7 +257,7 @@ fn line(run: &Run) -> String {
         run.groups,
         ms(run.event.stall_ns()),
         ms(run.control.stall_ns()),
-        run.verdict.lost.len(),
+        run.losses_ns.len(),
         run.verdict.stale.len(),
         run.verdict.phantom,
         run.verdict.failed,
@@ -286,15 +286,14 @@ const STALL_NS_MAX: u64 = 30 * crate::clock::MS;
 
 fn sums(runs: &[Run]) -> Sums {
     let sum = |pick: &dyn Fn(&Run) -> usize| runs.iter().map(pick).sum();
-    let ages = runs.iter().flat_map(|run| &run.lost_age_ns);
     let stale = runs.iter().flat_map(|run| &run.verdict.stale);
     let calm = |run: &&Run| run.event.gap_ns <= run.control.gap_ns + STALL_NS_MAX;
     Sums {
         writes: sum(&|run| run.verdict.writes),
         reads: sum(&|run| run.verdict.reads),
-        lost: sum(&|run| run.verdict.lost.len()),
-        lost_after: sum(&|run| run.lost_after),
-        lost_age_ns: ages.copied().max().unwrap_or(0),
+        lost: sum(&|run| run.losses_ns.len()),
+        lost_after: sum(&Run::lost_after),
+        lost_age_ns: runs.iter().map(Run::lost_age_ns).max().unwrap_or(0),
         stale: sum(&|run| run.verdict.stale.len()),
         stale_age_ns: stale.map(|stale| stale.age_ns).max().unwrap_or(0),
         phantom: sum(&|run| run.verdict.phantom),

@@ -49,14 +49,14 @@ pub struct Run {
     pub event: Waits,
     /// What became of the data.
     pub verdict: Verdict,
-    /// Of what was lost: how long before the fault it was acknowledged; less than 0 is 0.
-    pub lost_age_ns: Vec<u64>,
-    /// Lost writes that were acknowledged after the fault.
-    pub lost_after: usize,
+    /// When the writes were acknowledged that are gone, or were when somebody read.
+    pub losses_ns: Vec<u64>,
     /// What clients met.
     pub counts: BTreeMap<String, u64>,
     /// Time from the end of the fault until all was well again.
     pub healing_ns: u64,
+    /// When it was broken.
+    pub at_ns: u64,
     /// All of it.
     pub ops: Vec<Op>,
     /// What was done.
@@ -69,6 +69,8 @@ const WARM_NS: u64 = SECOND / 2;
 const AFTER_NS: u64 = SECOND;
 /// How long before that a client of the broken node asks it something.
 const STUBBORN_NS: u64 = 100 * MS;
+/// How long it waits for an answer.
+const STUBBORN_MS_MAX: u64 = 2_000;
 /// How many groups it asks for.
 const STUBBORN_GROUPS: usize = 32;
 /// Of so many processes one uses a plain client.
@@ -90,7 +92,11 @@ pub fn run(nodes: &mut Nodes, plan: &Plan, victim: u64, name: &str) -> Result<Ru
     let begun = now_ns();
     let load = Load::start(processes, interval);
     clock::wait_until(begun + WARM_NS + plan.control_ns);
-    let mut stubborn = Asker::connect(address, 2_000)?;
+    // The connections of a process end with it.
+    let mut stubborn = match plan.fault {
+        Fault::Kill => None,
+        Fault::Stop | Fault::Cut => Some(Asker::connect(address, STUBBORN_MS_MAX)?),
+    };
     let at = nodes.break_node(victim, plan.fault)?;
     let mut events = vec![Event { time_ns: at, what: plan.fault.name(), node: victim }];
     clock::wait_until(at + plan.event_ns - STUBBORN_NS);
@@ -98,18 +104,23 @@ pub fn run(nodes: &mut Nodes, plan: &Plan, victim: u64, name: &str) -> Result<Ru
     let mine = (0..usize::from(GROUPS)).filter(|group| groups[*group]);
     let starts: Vec<String> =
         mine.take(STUBBORN_GROUPS).map(|group| start(&tags[group], name)).collect();
-    let asked = ask(&mut stubborn, &starts, plan.value_bytes);
+    let ask = |asker: &mut Asker| ask(asker, &starts, plan.value_bytes);
+    let asked = stubborn.as_mut().map(ask).unwrap_or_default();
     clock::wait(STUBBORN_NS);
     let mended = nodes.mend_node(victim, plan.fault)?;
     events.push(Event { time_ns: mended, what: "mend", node: victim });
-    let mut told = answers(&mut stubborn, asked, address);
+    let mut told = match &mut stubborn {
+        Some(asker) => answers(asker, asked, address),
+        None => asked,
+    };
     let mut ops = load.finish(mended + AFTER_NS)?;
     ops.append(&mut told);
     let well = nodes.well();
     well.map_err(|error| format!("after {}: {error}", plan.fault.name()))?;
     let healing_ns = now_ns() - mended;
-    let (verdict, lost_age_ns, lost_after) = judge(nodes, first, &ops, at)?;
+    let mut verdict = judge(nodes, first, &ops)?;
     let number = number_of(address);
+    let losses_ns = losses(&mut verdict, &groups, number, at);
     let mut away_ns = away_ns(&ops, &groups, number, at);
     away_ns.sort_unstable();
     let others = |op: &Op| !groups[group_of(&op.key)];
@@ -122,10 +133,10 @@ pub fn run(nodes: &mut Nodes, plan: &Plan, victim: u64, name: &str) -> Result<Ru
         control: Waits::of(&ops, before, at, others),
         event: Waits::of(&ops, at, at + plan.event_ns, others),
         verdict,
-        lost_age_ns,
-        lost_after,
+        losses_ns,
         counts: counts.all(),
         healing_ns,
+        at_ns: at,
         ops,
         events,
     })
@@ -223,10 +234,8 @@ fn answers(asker: &mut Asker, asked: Vec<Op>, from: SocketAddr) -> Vec<Op> {
     asked.into_iter().map(end).collect()
 }
 
-type Judged = (Verdict, Vec<u64>, usize);
-
 /// Reads every key that was written to, and judges all of it.
-fn judge(nodes: &Nodes, any: u64, ops: &[Op], at_ns: u64) -> Result<Judged, Failure> {
+fn judge(nodes: &Nodes, any: u64, ops: &[Op]) -> Result<Verdict, Failure> {
     let expected = Expected::new(ops, None);
     let mut verdict = expected.judge(ops);
     let keys: Vec<String> = expected.keys().map(str::to_owned).collect();
@@ -235,10 +244,39 @@ fn judge(nodes: &Nodes, any: u64, ops: &[Op], at_ns: u64) -> Result<Judged, Fail
         verdict.phantom += usize::from(found.is_err());
         expected.judge_last(key, found.unwrap_or(None), &mut verdict);
     }
-    let ages = verdict.lost.iter().map(|lost| at_ns.saturating_sub(lost.acknowledged_ns));
-    let ages = ages.collect();
-    let after = verdict.lost.iter().filter(|lost| lost.acknowledged_ns > at_ns).count();
-    Ok((verdict, ages, after))
+    Ok(verdict)
+}
+
+/// A read that misses what the broken node had acknowledged is no stale read: it saw a loss, which
+/// the next write to that register hides from the look in the end. When each loss was acknowledged.
+fn losses(verdict: &mut Verdict, groups: &[bool], victim: u16, at_ns: u64) -> Vec<u64> {
+    let mut all: BTreeMap<(String, u64), u64> = BTreeMap::new();
+    for lost in &verdict.lost {
+        all.insert((lost.key.clone(), lost.value), lost.acknowledged_ns);
+    }
+    verdict.stale.retain(|stale| {
+        let acknowledged_ns = stale.invoked_ns - stale.age_ns;
+        let by_victim = acknowledged_ns <= at_ns || stale.acknowledged_by == Some(victim);
+        let lost = groups[group_of(&stale.key)] && stale.invoked_ns > at_ns && by_victim;
+        if lost {
+            all.insert((stale.key.clone(), stale.expected), acknowledged_ns);
+        }
+        !lost
+    });
+    all.into_values().collect()
+}
+
+impl Run {
+    /// How long before the fault the oldest loss was acknowledged; 0 where all came after it.
+    pub fn lost_age_ns(&self) -> u64 {
+        let ages = self.losses_ns.iter().map(|time| self.at_ns.saturating_sub(*time));
+        ages.max().unwrap_or(0)
+    }
+
+    /// Losses that were acknowledged after it.
+    pub fn lost_after(&self) -> usize {
+        self.losses_ns.iter().filter(|time| **time > self.at_ns).count()
+    }
 }
 
 /// The figures of many repetitions.

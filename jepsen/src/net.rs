@@ -68,7 +68,9 @@ impl Net {
         }
     }
 
-    fn bridge_name(&self) -> String {
+    /// The namespace of the switch: of its own, since rules of the machine's firewall may hold for
+    /// what its bridges carry.
+    fn switch(&self) -> String {
         format!("crabj{}", self.parts[1])
     }
 
@@ -76,18 +78,21 @@ impl Net {
         format!("crabj{}-{node}", self.parts[1])
     }
 
-    fn link(&self, node: u64) -> String {
-        format!("crabj{}n{node}", self.parts[1])
+    /// The machine's own link to the switch.
+    fn own_link(&self) -> String {
+        format!("crabj{}", self.parts[1])
     }
 
     fn bridge(&self) -> Result<(), Failure> {
-        let name = self.bridge_name();
-        // Its own hardware address, so that it does not change when links come and go.
-        let hardware = format!("02:c4:ab:00:00:{:02x}", self.parts[1]);
-        ip(&format!("link add {name} address {hardware} type bridge"))?;
+        let (switch, link) = (self.switch(), self.own_link());
+        ip(&format!("netns add {switch}"))?;
+        ip(&format!("-n {switch} link add hub0 type bridge"))?;
+        ip(&format!("-n {switch} link set hub0 up"))?;
+        ip(&format!("link add {link} type veth peer name own netns {switch}"))?;
+        ip(&format!("-n {switch} link set own master hub0 up"))?;
         let own = Ipv4Addr::new(10, 213, self.parts[1], 254);
-        ip(&format!("addr add {own}/24 dev {name}"))?;
-        ip(&format!("link set {name} up"))
+        ip(&format!("addr add {own}/24 dev {link}"))?;
+        ip(&format!("link set {link} up"))
     }
 
     /// Makes the place where a node lives, if it is not there.
@@ -95,37 +100,36 @@ impl Net {
         if !self.namespaces || self.made.contains(&node) {
             return Ok(());
         }
-        let (space, link, inner) = (self.namespace(node), self.link(node), "eth0");
-        let (bridge, address) = (self.bridge_name(), self.address(node));
+        let (space, switch, address) = (self.namespace(node), self.switch(), self.address(node));
         ip(&format!("netns add {space}"))?;
         self.made.push(node);
-        ip(&format!("link add {link} type veth peer name {inner} netns {space}"))?;
-        ip(&format!("link set {link} master {bridge} up"))?;
-        ip(&format!("-n {space} addr add {address}/24 dev {inner}"))?;
+        ip(&format!("-n {switch} link add n{node} type veth peer name eth0 netns {space}"))?;
+        ip(&format!("-n {switch} link set n{node} master hub0 up"))?;
+        ip(&format!("-n {space} addr add {address}/24 dev eth0"))?;
         ip(&format!("-n {space} link set lo up"))?;
-        ip(&format!("-n {space} link set {inner} up"))
+        ip(&format!("-n {space} link set eth0 up"))
     }
 
     /// Unplugs a node from the switch: nobody hears it, it hears nobody, and nobody is told.
     pub fn cut(&self, node: u64) -> Result<(), Failure> {
-        ip(&format!("link set {} nomaster", self.link(node)))
+        ip(&format!("-n {} link set n{node} nomaster", self.switch()))
     }
 
     /// Plugs it in again.
     pub fn heal(&self, node: u64) -> Result<(), Failure> {
-        ip(&format!("link set {} master {}", self.link(node), self.bridge_name()))
+        ip(&format!("-n {} link set n{node} master hub0", self.switch()))
     }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
         if self.namespaces {
+            // A link goes with the namespace of either end.
             for node in &self.made {
-                // A link goes with the namespace of its other end.
-                let _ = ip(&format!("link del {}", self.link(*node)));
                 let _ = ip(&format!("netns del {}", self.namespace(*node)));
             }
-            let _ = ip(&format!("link del {}", self.bridge_name()));
+            let _ = ip(&format!("link del {}", self.own_link()));
+            let _ = ip(&format!("netns del {}", self.switch()));
         }
     }
 }
