@@ -8,6 +8,7 @@ use crate::reply::{Reply, request};
 use crate::status::Map;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,7 +76,7 @@ pub struct ClusterClient {
     links: Links,
     refresh: tokio::sync::Mutex<Refreshed>,
     counts: Counts,
-    /// Whoever can be asked for the map.
+    /// Whoever can be asked for the map when nobody of it answers.
     seeds: Vec<SocketAddr>,
 }
 
@@ -106,18 +107,19 @@ impl ClusterClient {
             return;
         }
         let words = request(&[b"CLUSTER", b"SLOTS"]);
-        for _ in 0..self.seeds.len() {
-            refreshed.turn += 1;
-            let seed = self.seeds[refreshed.turn % self.seeds.len()];
-            if Some(seed) == not && self.seeds.len() > 1 {
-                continue;
-            }
-            let Some(link) = self.links.get(seed, refreshed.turn).await else { continue };
+        let mut known: Vec<SocketAddr> = self.map().nodes().into_iter().collect();
+        known.retain(|address| Some(*address) != not);
+        if let Some(count) = NonZero::new(known.len()) {
+            known.rotate_left(refreshed.turn % count);
+        }
+        refreshed.turn += 1;
+        for seed in known.iter().chain(&self.seeds) {
+            let Some(link) = self.links.get(*seed, refreshed.turn).await else { continue };
             match link.call(words.clone().into(), self.links.attempt).await {
                 Ok(reply) => {
                     let Some(map) = Map::of_reply(&reply) else { continue };
-                    let known = |address: &SocketAddr| map.names(*address);
-                    self.links.lock().retain(|(a, _), _| known(a) || self.seeds.contains(a));
+                    let nodes = map.nodes();
+                    self.links.lock().retain(|(address, _), _| nodes.contains(address));
                     *self.map() = map;
                     break;
                 }

@@ -6,6 +6,8 @@ use crate::clock::{MS, SECOND};
 pub const POLL_NS: u64 = 50 * MS;
 /// Longest time for a cluster to form, or to be well again.
 pub const WELL_NS_MAX: u64 = 60 * SECOND;
+/// Looks in a row at which all is well, until that is believed.
+pub const SETTLED_LOOKS: u32 = 4;
 /// Longest time for a node to be added or removed.
 pub const CHANGE_NS_MAX: u64 = 240 * SECOND;
 /// Longest time for a node to end that was asked to.

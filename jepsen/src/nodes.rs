@@ -3,7 +3,7 @@
 
 use crate::Failure;
 use crate::clock::{self, now_ns};
-use crate::limits::{STOP_NS_MAX, WELL_NS_MAX};
+use crate::limits::{SETTLED_LOOKS, STOP_NS_MAX, WELL_NS_MAX};
 use crate::net::Net;
 use crate::status::{Map, Status};
 use std::fmt::Write;
@@ -241,9 +241,14 @@ impl Nodes {
                 false => Err(format!("{status:?}")),
             }
         };
+        // What moves next begins a moment after the last has arrived.
+        let mut looks = 0;
         let found = clock::eventually(WELL_NS_MAX, || {
-            let wrong: Result<(), Failure> = ids.iter().try_for_each(well);
-            wrong.map_err(|error| last = error).ok()
+            match ids.iter().try_for_each(well) {
+                Ok(()) => looks += 1,
+                Err(error) => (looks, last) = (0, error),
+            }
+            (looks >= SETTLED_LOOKS).then_some(())
         });
         match found {
             Some(()) => Ok(now_ns() - begun),

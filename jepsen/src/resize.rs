@@ -148,6 +148,9 @@ fn changes(
         from = now_ns();
         events.push(Event { time_ns: from, what: "add", node: newest + 1 });
         nodes.launch(newest + 1)?;
+        let serves = || nodes.status().ok()?.keeps(newest + 1).filter(|(primary, _)| *primary > 0);
+        let found = clock::eventually(CHANGE_NS_MAX, serves);
+        found.ok_or_else(|| format!("node {} gets nothing to serve", newest + 1))?;
         nodes.well()?;
         events.push(Event { time_ns: now_ns(), what: "added", node: newest + 1 });
         clock::wait(AFTER_NS);

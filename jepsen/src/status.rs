@@ -5,6 +5,7 @@ use crate::limits::ASK_MS_MAX;
 use crate::reply::{Reply, parse, request};
 use cluster::slot::{GROUPS, SLOTS, SLOTS_PER_GROUP};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -171,6 +172,11 @@ impl Map {
     /// Whether somebody serves anything at this address.
     pub fn names(&self, address: SocketAddr) -> bool {
         self.owners.contains(&Some(address))
+    }
+
+    /// All who serve something.
+    pub fn nodes(&self) -> BTreeSet<SocketAddr> {
+        self.owners.iter().flatten().copied().collect()
     }
 
     /// Which groups a node serves.
