@@ -161,8 +161,8 @@ impl Expected {
 }
 
 /// How long after `from_ns` each of these groups had its first acknowledged write by another node
-/// than `victim`. Only of groups that somebody waited for when the first of them was back: of others
-/// it is not known.
+/// than `victim`. Only of groups that somebody waited for when the first of them was back: of
+/// others it is not known.
 pub fn away_ns(ops: &[Op], groups: &[bool], victim: u16, from_ns: u64) -> Vec<u64> {
     let mut first: Vec<Option<&Op>> = vec![None; usize::from(GROUPS)];
     let by_others = |op: &&Op| {

@@ -248,8 +248,8 @@ fn line(run: &Run) -> String {
     let ends = [run.away_ns.first(), run.away_ns.last()].map(|v| v.map_or("-".into(), |v| ms(*v)));
     let role = if run.led { "leader" } else { "voter" };
     format!(
-        "node {} ({role})  away {} to {} ms ({} of {} groups)  others {} ms, control {} ms  lost {} \
-         stale {} phantom {} failed {} uncertain {}  {:?}",
+        "node {} ({role})  away {} to {} ms ({} of {} groups)  others {} ms, control {} ms  lost \
+         {} stale {} phantom {} failed {} uncertain {}  {:?}",
         run.victim,
         ends[0],
         ends[1],

@@ -265,8 +265,8 @@ impl PlainClient {
         Some((door, link))
     }
 
-    /// Has a request carried out. Whatever is not an answer is an error that its user sees; it tries
-    /// again all the same, for what is asked for to be done in the end.
+    /// Has a request carried out. Whatever is not an answer is an error that its user sees; it
+    /// tries again all the same, for what is asked for to be done in the end.
     pub async fn call(&self, turn: usize, words: Arc<[u8]>) -> Answer {
         let until = now_ns() + OPERATION_NS_MAX;
         let mut answer = Answer { reply: None, from: None, uncertain: false };

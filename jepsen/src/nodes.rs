@@ -1,5 +1,5 @@
-//! Real nodes as processes of the binary, in a folder of their own that goes with them. Knows how to
-//! start, stop, break and mend them, and nothing of clients.
+//! Real nodes as processes of the binary, in a folder of their own that goes with them. Knows how
+//! to start, stop, break and mend them, and nothing of clients.
 
 use crate::Failure;
 use crate::clock::{self, now_ns};
