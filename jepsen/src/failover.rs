@@ -1,5 +1,6 @@
 //! One node is killed, stopped or cut off under load: how long its groups were away, what the
-//! others' clients noticed, and what was lost. Each repetition has its own control time, just before.
+//! others' clients noticed, and what was lost. Each repetition has its own control time, just
+//! before.
 
 use crate::check::{Expected, Verdict, Waits, away_ns, group_of};
 use crate::client::{Answer, ClusterClient, Counts, Doors, PlainClient};
