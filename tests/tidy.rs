@@ -112,7 +112,7 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
-    for folder in ["src", "cluster", "tests", "benches", "fuzz"] {
+    for folder in ["src", "cluster", "jepsen", "tests", "benches", "fuzz"] {
         collect(&root().join(folder), &mut paths);
     }
     paths.sort();
@@ -242,6 +242,12 @@ fn cluster_depends_on_no_runtime() {
     let names = ["tokio", "openraft", "quinn", "socket2", "libc", "rand", "getrandom", "tracing"];
     let found = names.iter().filter(|name| manifest.contains(&format!("\n{name} =")));
     report(found.map(|name| (*name).to_owned()).collect(), "cluster is pure");
+}
+
+#[test]
+fn jepsen_is_a_black_box() {
+    let manifest = fs::read_to_string(root().join("jepsen/Cargo.toml")).expect("a manifest");
+    assert!(!manifest.contains("\ncrabcache ="), "jepsen sees nodes only from outside");
 }
 
 #[test]
