@@ -145,7 +145,6 @@ fn the_story_of_three_nodes() {
     write_all(&demo, 4, "three");
 
     demo.text(&["remove", "4", "--timeout", "90"]);
-    read_all(&demo, 4, "three");
     demo.stop_other(4);
     demo.well(3);
     read_all(&demo, 1, "three");

@@ -166,7 +166,7 @@ impl Nodes {
         let _ = writeln!(text, "[data]\ndir = \"{}\"", dir.join("data").display());
         let _ = writeln!(text, "[cluster]\nenabled = true\nbind = \"{address}\"");
         let _ = writeln!(text, "port = {PORT_CONTROL}\ndata_port = {PORT_DATA}");
-        let _ = writeln!(text, "seeds = [{}]", seeds.join(", "));
+        let _ = writeln!(text, "seeds = [{}]\njoin = \"certificate\"", seeds.join(", "));
         for (key, name) in [("ca", "ca.crt"), ("cert", "node.crt"), ("key", "node.key")] {
             let _ = writeln!(text, "{key} = \"{}\"", dir.join(name).display());
         }
