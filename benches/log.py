@@ -240,6 +240,7 @@ def ready(lab):
         node = lab.node("ready-" + policy, policy, folder)
         node.ready()
         lab.bench(node, "--fill", "-n", 0, "-k", 10_000, "-P", 16)
+        time.sleep(2)  # longer than `wal.interval`
         for i in range(lab.options.rounds + 1):
             lab.end(node)
             node = lab.node("ready-" + policy, policy, folder)

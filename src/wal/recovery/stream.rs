@@ -13,6 +13,10 @@ use std::os::unix::fs::FileExt;
 /// Files that are not cut are a multiple of this long.
 const PAGE_BYTES: u64 = 4096;
 
+/// Bytes of a frame's head that may be zeros on either side of what was written: all but one of its
+/// length and its salt.
+const HEAD_MARGIN: u64 = 7;
+
 /// Goes through the frames of a file.
 #[derive(Debug)]
 pub struct FrameStream {
@@ -88,25 +92,30 @@ impl FrameStream {
         let finder = memmem::Finder::new(&salt);
         let mut from = from;
         let mut chunk = Vec::new();
+        read_no_further(&self.file);
         while self.end.saturating_sub(from) > HEAD_BYTES as u64 {
-            let Some(data) = data_from(&self.file, from)? else { return Ok(None) };
-            // The first bytes of a head may be zeros, and those before the data.
-            from = from.max(data.saturating_sub(7));
-            if self.end.saturating_sub(from) <= HEAD_BYTES as u64 {
+            let Some((data, hole)) = written_from(&self.file, from, self.end)? else {
                 return Ok(None);
-            }
-            chunk.resize(RECOVERY_READ_BYTES, 0);
-            let bytes = chunk.len().min((self.end - from) as usize);
-            self.file.read_exact_at(&mut chunk[..bytes], from)?;
-            for at in finder.find_iter(&chunk[..bytes]).filter(|&at| at >= 4) {
+            };
+            // The first bytes of a head may be zeros, and those before the data.
+            from = from.max(data.saturating_sub(HEAD_MARGIN));
+            let bytes = (hole - from).min(RECOVERY_READ_BYTES as u64);
+            let is_last = from + bytes == hole;
+            chunk.clear();
+            // Its last bytes may be zeros too, and those of the hole. They are not read: a blank
+            // page that the system holds in memory counts as written when it is asked again.
+            chunk.resize((bytes + HEAD_MARGIN) as usize, 0);
+            self.file.read_exact_at(&mut chunk[..bytes as usize], from)?;
+            let searched = if is_last { chunk.len() } else { bytes as usize };
+            for at in finder.find_iter(&chunk[..searched]).filter(|&at| at >= 4) {
                 let start = from + at as u64 - 4;
                 self.resume(start, self.end);
                 if matches!(self.next_frame()?, Ok(_) | Err(End::Unknown(_))) {
                     return Ok(Some(start));
                 }
             }
-            // The last seven bytes may hold the beginning of a head whose salt is not read yet.
-            from += (bytes - 7) as u64;
+            // The last bytes may hold the beginning of a head whose salt is not read yet.
+            from += if is_last { bytes } else { bytes - HEAD_MARGIN };
         }
         Ok(None)
     }
@@ -192,20 +201,35 @@ impl FrameStream {
     }
 }
 
-/// Where, from `from` on, the file holds something: what was never written reads as zeros, and
-/// need not be read. `None`: nowhere. Only what was written before counts as something.
-fn data_from(file: &File, from: u64) -> io::Result<Option<u64>> {
-    let Ok(at) = libc::off_t::try_from(from) else { return Ok(Some(from)) };
+/// Asks the system to read nothing of a file beyond what it is asked for: blank pages that it holds
+/// in memory would count as data. Only a hint.
+fn read_no_further(file: &File) {
+    // SAFETY: a descriptor of our own; no memory.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
+/// From where to where, from `from` on and before `end`, the file holds something: what was never
+/// written reads as zeros, and need not be read. `None`: nowhere.
+fn written_from(file: &File, from: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
+    let Some(data) = sought(file, from, libc::SEEK_DATA, from)?.filter(|&data| data < end) else {
+        return Ok(None);
+    };
+    let hole = sought(file, data, libc::SEEK_HOLE, end)?.unwrap_or(end);
+    Ok(Some((data, hole.clamp(data + 1, end))))
+}
+
+/// Where `lseek` leads; `unknown` where the file system cannot tell. `None`: beyond all data.
+fn sought(file: &File, from: u64, whence: i32, unknown: u64) -> io::Result<Option<u64>> {
+    let Ok(at) = libc::off_t::try_from(from) else { return Ok(Some(unknown)) };
     // SAFETY: a descriptor of our own, whose place in the file nobody relies on; no memory.
-    let found = unsafe { libc::lseek(file.as_raw_fd(), at, libc::SEEK_DATA) };
+    let found = unsafe { libc::lseek(file.as_raw_fd(), at, whence) };
     if let Ok(found) = u64::try_from(found) {
         return Ok(Some(found.max(from)));
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         Some(libc::ENXIO) => Ok(None),
-        // The file system cannot tell: everything may be something.
-        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ESPIPE) => Ok(Some(from)),
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ESPIPE) => Ok(Some(unknown)),
         _ => Err(error),
     }
 }
