@@ -6,8 +6,8 @@ use super::machine::{Applied, Watcher};
 use super::message::{
     AskPositions, Iam, Join, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
 };
-use super::publish::Shared;
-use super::transport::{Boxed, Handler, Transport};
+use super::publish::{Published, Shared};
+use super::transport::{Boxed, Caller, Handler, Transport};
 use super::types::{Metrics, Raft, node};
 use super::{ControlOptions, codec, network};
 use crate::limits::CONTROL_CALLS_MAX;
@@ -176,12 +176,18 @@ impl Core {
         Iam { registration, layout, store: self.store, standing }
     }
 
-    async fn answer(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Bytes {
+    async fn answer(self: Arc<Core>, caller: Caller, kind: u8, body: Bytes) -> Bytes {
         let Some(raft) = self.raft() else { return Bytes::new() };
+        let (from, state) = (caller.node, self.state());
         match Kind::of(kind) {
+            // What a node that is out of touch knows of the others may be long past.
+            Some(Kind::Raft) if self.shared.lease_ok() && is_barred(&state, &caller) => {
+                tracing::warn!(%from, "a message of Raft from a node that may not send any");
+                Bytes::new()
+            }
             Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
-                Ok(proposal) if may_propose(&self.state(), from, &proposal.command) => {
+                Ok(proposal) if may_propose(&state, &caller, &proposal.command) => {
                     encoded(&self.write(proposal.command).await)
                 }
                 Ok(_) => encoded(&Proposed::Refused("only members of the cluster decide".into())),
@@ -198,6 +204,7 @@ impl Core {
                 Ok(join) if join.registration.node == from => encoded(&self.seat(join).await),
                 Ok(_) | Err(_) => Bytes::new(),
             },
+            Some(Kind::Positions) if !is_member(&state, &caller) => Bytes::new(),
             Some(Kind::Positions) => match codec::decode::<AskPositions>(&body) {
                 Ok(ask) => encoded(&self.positions(&ask)),
                 Err(_) => Bytes::new(),
@@ -216,17 +223,36 @@ impl Core {
 
 /// Whether a node may have this ordered: what it says of itself, and as a member what members may.
 /// Who is let in is the leader's to find out.
-fn may_propose(state: &ControlState, from: NodeId, command: &ControlCommand) -> bool {
+fn may_propose(state: &ControlState, from: &Caller, command: &ControlCommand) -> bool {
     match command {
-        ControlCommand::Register(registration) => registration.node == from,
+        ControlCommand::Register(registration) => {
+            let other = from.certificate.is_some() && registration.fingerprint != from.certificate;
+            registration.node == from.node && !other
+        }
         ControlCommand::Form { .. } | ControlCommand::Join { .. } => false,
         ControlCommand::SetPhase { .. }
         | ControlCommand::Change(_)
         | ControlCommand::Settings { .. }
         | ControlCommand::AddToken { .. }
         | ControlCommand::RemoveToken(_)
-        | ControlCommand::Voters(_) => state.nodes.get(&from).is_some_and(Node::is_member),
+        | ControlCommand::Voters(_) => is_member(state, from),
     }
+}
+
+/// Whether it is a member, with the certificate that it has registered.
+fn is_member(state: &ControlState, from: &Caller) -> bool {
+    let node = state.nodes.get(&from.node).filter(|node| node.is_member());
+    node.is_some_and(|node| !has_another(node, from))
+}
+
+/// Whether it was removed, or comes with another certificate than the member has registered.
+fn is_barred(state: &ControlState, from: &Caller) -> bool {
+    let node = state.nodes.get(&from.node);
+    node.is_some_and(|node| !node.is_member() || has_another(node, from))
+}
+
+fn has_another(node: &Node, from: &Caller) -> bool {
+    node.fingerprint.zip(from.certificate).is_some_and(|(known, shown)| known != shown)
 }
 
 fn encoded<T: serde::Serialize>(answer: &T) -> Bytes {
@@ -234,7 +260,7 @@ fn encoded<T: serde::Serialize>(answer: &T) -> Bytes {
 }
 
 impl Handler for Core {
-    fn on_call(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Boxed<'static, Bytes> {
+    fn on_call(self: Arc<Core>, from: Caller, kind: u8, body: Bytes) -> Boxed<'static, Bytes> {
         Box::pin(async move {
             let calls = self.calls.fetch_add(1, Ordering::Relaxed);
             let answer = if calls < CONTROL_CALLS_MAX {
@@ -260,6 +286,13 @@ impl Watcher for Applier {
         let Some(core) = self.0.upgrade() else { return };
         let index = applied.last.map_or(0, |last| last.index);
         let state = applied.state.clone();
+        let published = core.shared.get();
+        if is_old(&published, index, &state) {
+            // Begun anew, the log is applied again from its snapshot on: the rest of the node has
+            // seen more, and does not go back.
+            core.register_addresses(&published.state);
+            return;
+        }
         core.register_addresses(&state);
         core.follow_lives(index, applied);
         let registered = core.is_registered(&state);
@@ -275,6 +308,13 @@ impl Watcher for Applier {
             published.voters = voters;
         });
     }
+}
+
+/// Whether a state is one of before what was published already, of the same cluster.
+fn is_old(published: &Published, index: u64, state: &ControlState) -> bool {
+    let same = !state.is_formed() || state.cluster == published.state.cluster;
+    let behind = index < published.applied_index || state.version < published.state.version;
+    published.state.is_formed() && same && behind
 }
 
 /// Who leads, by what openraft says.

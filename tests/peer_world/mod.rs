@@ -63,12 +63,12 @@ impl Handler for Notes {
         self.note(Event::Datagram(from, body));
     }
 
-    fn on_call(&self, from: NodeId, kind: u8, body: Bytes) -> Answer {
+    fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
         let me = self.me;
         Box::pin(async move {
             match kind {
                 ECHO => Some(body),
-                WHO => Some(format!("{} to {}", me.number(), from.number()).into()),
+                WHO => Some(format!("{} to {}", me.number(), from.name.node.number()).into()),
                 NEVER => std::future::pending().await,
                 _ => None,
             }
