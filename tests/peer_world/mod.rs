@@ -64,11 +64,11 @@ impl Handler for Notes {
     }
 
     fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
-        let me = self.me;
+        let (me, from) = (self.me, from.name.node);
         Box::pin(async move {
             match kind {
                 ECHO => Some(body),
-                WHO => Some(format!("{} to {}", me.number(), from.name.node.number()).into()),
+                WHO => Some(format!("{} to {}", me.number(), from.number()).into()),
                 NEVER => std::future::pending().await,
                 _ => None,
             }
