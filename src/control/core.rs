@@ -188,7 +188,8 @@ impl Core {
             Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
                 Ok(proposal) if may_propose(&state, &caller, &proposal.command) => {
-                    encoded(&self.write(proposal.command).await)
+                    let command = self.with_best_copies(proposal.command).await;
+                    encoded(&self.write(command).await)
                 }
                 Ok(_) => encoded(&Proposed::Refused("only members of the cluster decide".into())),
                 Err(_) => Bytes::new(),
@@ -320,4 +321,81 @@ fn is_old(published: &Published, index: u64, state: &ControlState) -> bool {
 /// Who leads, by what openraft says.
 pub(super) fn leader(metrics: &Metrics) -> Option<NodeId> {
     metrics.current_leader.and_then(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Published, is_barred, is_member, is_old, may_propose};
+    use crate::control::publish::Shared;
+    use crate::control::transport::Caller;
+    use cluster::control::{ControlCommand, ControlState, Settings};
+    use cluster::node::{Addresses, ClusterId, NodeId, Phase, Protocols, Registration};
+    use std::sync::Arc;
+
+    fn node(number: u64) -> NodeId {
+        NodeId::new(number).expect("not 0")
+    }
+
+    fn registration(number: u64) -> Registration {
+        Registration {
+            node: node(number),
+            start: number,
+            addresses: Addresses::default(),
+            zone: String::new(),
+            protocol: Protocols { min: 1, max: 1 },
+            fingerprint: Some([u8::try_from(number).expect("small"); 32]),
+            restored: false,
+        }
+    }
+
+    fn formed(cluster: u128) -> ControlState {
+        let mut state = ControlState::blank();
+        let nodes = (1..=3).map(registration).collect();
+        let (cluster, settings) = (ClusterId(cluster), Settings::default());
+        state.apply(&ControlCommand::Form { cluster, settings, nodes });
+        state
+    }
+
+    fn caller(number: u64, certificate: u8) -> Caller {
+        Caller { node: node(number), certificate: Some([certificate; 32]) }
+    }
+
+    #[test]
+    fn only_members_with_their_certificates_decide() {
+        let mut state = formed(1);
+        let gone = ControlCommand::SetPhase { node: node(3), phase: Phase::Gone, at: None };
+        state.apply(&gone);
+        let order = ControlCommand::Voters(vec![node(1)]);
+        for (from, member, barred) in [
+            (caller(1, 1), true, false),
+            (caller(1, 9), false, true),
+            (caller(3, 3), false, true),
+            (caller(7, 7), false, false),
+            (Caller { node: node(1), certificate: None }, true, false),
+        ] {
+            assert_eq!(is_member(&state, &from), member, "{from:?}");
+            assert_eq!(is_barred(&state, &from), barred, "{from:?}");
+            assert_eq!(may_propose(&state, &from, &order), member, "{from:?}");
+        }
+        // Everybody speaks for himself, and shows what he registers.
+        let register = |number| ControlCommand::Register(registration(number));
+        assert!(may_propose(&state, &caller(3, 3), &register(3)));
+        assert!(!may_propose(&state, &caller(3, 3), &register(1)));
+        assert!(!may_propose(&state, &caller(1, 9), &register(1)));
+    }
+
+    #[test]
+    fn what_was_published_does_not_go_back() {
+        let shared = Shared::new();
+        assert!(!is_old(&shared.get(), 0, &ControlState::blank()));
+        let published = |index| Published {
+            state: Arc::new(formed(1)),
+            applied_index: index,
+            ..Published::clone(&shared.get())
+        };
+        assert!(is_old(&published(5), 4, &formed(1)));
+        assert!(is_old(&published(5), 0, &ControlState::blank()));
+        assert!(!is_old(&published(5), 5, &formed(1)));
+        assert!(!is_old(&published(5), 1, &formed(2)), "another cluster");
+    }
 }
