@@ -8,7 +8,7 @@ use cluster::topology::NodeId;
 use common::{Cell, Options, Report, Table};
 use crabcache::clock;
 use crabcache::peer::{Answer, Endpoint, Handler, Options as PeerOptions, Plane, Receiver};
-use crabcache::security::{Authority, Identity};
+use crabcache::security::{Authority, Identity, Peer};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -31,7 +31,7 @@ struct Other {
 impl Handler for Other {
     fn on_datagram(&self, _: NodeId, _: Bytes) {}
 
-    fn on_call(&self, _: NodeId, _: u8, body: Bytes) -> Answer {
+    fn on_call(&self, _: &Peer, _: u8, body: Bytes) -> Answer {
         Box::pin(async { Some(body) })
     }
 

@@ -388,6 +388,15 @@ fn before_there_is_a_cluster_one_can_form_it() {
 }
 
 #[test]
+fn a_formed_cluster_waits_for_nobody_and_keeps_its_seed_to_itself() {
+    let desk = Desk::start(3, 0);
+    let refused = desk.refused(&["form", "--without", "x:1"]);
+    assert!(refused.contains("the cluster is formed"), "{refused}");
+    let text = desk.well(&["config", "get"]);
+    assert!(text.contains("virtual_nodes") && !text.contains("hash_seed"), "{text}");
+}
+
+#[test]
 fn add_makes_all_that_a_node_needs() {
     let desk = Desk::start(3, 0);
     let dir = tempfile::tempdir().expect("a folder");
@@ -404,7 +413,7 @@ fn a_new_node_gets_a_token_that_only_the_cluster_and_it_know() {
     let dir = tempfile::tempdir().expect("a folder");
     let (ca, out) = (dir.path().join("ca"), dir.path().join("node-4"));
     let authority = Authority::init(&ca).expect("an authority");
-    let desk = Desk::start_of(authority.cluster(), 3, 0, &[]);
+    let desk = Desk::start_of(authority.cluster(), 3, 0, &["memory.max_memory=96MiB"]);
     let words = ["add", "--ca", ca.to_str().expect("text"), "--out", out.to_str().expect("text")];
     let words = [&words[..], &["--no-wait"]].concat();
     let mut hashes = Vec::new();
@@ -421,6 +430,8 @@ fn a_new_node_gets_a_token_that_only_the_cluster_and_it_know() {
     assert_ne!(hashes[0], hashes[1]);
     let settings = std::fs::read_to_string(out.join("crabcache.toml")).expect("settings");
     assert!(settings.contains("join_token = "), "{settings}");
+    // As the others are.
+    assert!(settings.contains("[memory]\nmax_memory = \"96MiB\""), "{settings}");
     let printed = desk.well(&["token", "9", "--seconds", "60"]);
     assert_eq!(printed.trim().len(), 64, "{printed}");
     assert_eq!(desk.state().tokens.len(), 3);

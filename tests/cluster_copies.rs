@@ -113,6 +113,41 @@ fn a_copy_that_answers_nothing_stops_nobody() {
         });
     }
     plain.check(&["GET", &key(50)], "$6\r\nbefore\r\n");
+    // When it is back, it gets all of that.
+    nodes.signal(3, "CONT");
+    nodes.until_well();
+    plain.check(&["SET", &key(0), "after"], "+OK\r\n");
+    plain.check(&["WAIT", "1", "60000"], ":1\r\n");
+}
+
+#[test]
+fn the_largest_values_are_copied() {
+    let mut nodes = Nodes::start(3, &["memory.max_memory=512MiB", "memory.shards=16"]);
+    let mut plain = nodes.plain(1);
+    // More than an even part of the bound for each shard.
+    let value = "L".repeat(63 * 1024 * 1024);
+    for i in 0..2 {
+        within("a write", || {
+            plain.send_command(&["SET", &key(i), &value]);
+            plain.line() == "+OK"
+        });
+    }
+    nodes.until_well();
+    plain.check(&["WAIT", "1", "60000"], ":1\r\n");
+    // Whole copies of them, too.
+    nodes.kill(3);
+    within("a primary for all", || {
+        nodes.status(1).is_some_and(|status| status["groups"]["without_primary"] == 0)
+    });
+    nodes.start_one(3);
+    nodes.until_well();
+    nodes.kill(2);
+    for i in 0..2 {
+        within("the length of a value", || {
+            plain.send_command(&["STRLEN", &key(i)]);
+            plain.line() == format!(":{}", value.len())
+        });
+    }
 }
 
 #[test]

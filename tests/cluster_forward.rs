@@ -13,7 +13,7 @@ use crabcache::clock::monotonic_nanos;
 use crabcache::node;
 use crabcache::peer::{Address, Answer, Endpoint, Handler, Options, Plane, Receiver};
 use crabcache::replication::forward::{FORWARD_CALL, Here};
-use crabcache::security::Authority;
+use crabcache::security::{Authority, Peer};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ struct Asked {
 impl Handler for Asked {
     fn on_datagram(&self, _: NodeId, _: Bytes) {}
 
-    fn on_call(&self, _: NodeId, kind: u8, body: Bytes) -> Answer {
+    fn on_call(&self, _: &Peer, kind: u8, body: Bytes) -> Answer {
         assert_eq!(kind, FORWARD_CALL);
         self.calls.fetch_add(1, Ordering::Relaxed);
         if self.silent.load(Ordering::Relaxed) {

@@ -103,6 +103,27 @@ fn with_disk(world: &mut World, number: u64) -> Arc<AtomicBool> {
     full
 }
 
+/// Whether a node ever publishes something older than what it published before.
+fn follow(world: &World, number: u64) -> Arc<AtomicBool> {
+    let went_back = Arc::new(AtomicBool::new(false));
+    let (noted, control) = (went_back.clone(), Arc::downgrade(&world.control(number)));
+    let mut changes = world.control(number).changes();
+    world.runtime.spawn(async move {
+        let mut newest = (0, 0);
+        while let Some(control) = control.upgrade() {
+            let published = control.published();
+            drop(control);
+            let now = (published.applied_index, published.state.version);
+            noted.fetch_or(now.0 < newest.0 || now.1 < newest.1, Ordering::Relaxed);
+            newest = now.max(newest);
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    went_back
+}
+
 #[test]
 fn a_full_disk_under_the_log_of_the_leader() {
     let mut world = World::new(3);
@@ -111,6 +132,7 @@ fn a_full_disk_under_the_log_of_the_leader() {
     ALL.into_iter().for_each(|number| back(&world, number, 1));
     let leader = world.leader(&ALL);
     let place = usize::try_from(leader - 1).unwrap();
+    let went_back = follow(&world, leader);
     disks[place].store(true, Ordering::Relaxed);
     // It finds out with the next entry, says so, and stops; the others go on.
     let asked = world.runtime.block_on(world.control(leader).propose(phase(leader, Phase::Active)));
@@ -126,6 +148,8 @@ fn a_full_disk_under_the_log_of_the_leader() {
     disks[place].store(false, Ordering::Relaxed);
     back(&world, leader, 1);
     world.all_know(&[leader], 44);
+    // The rest of the node never saw what it had seen before.
+    assert!(!went_back.load(Ordering::Relaxed));
     world.stop(leader);
     world.start(leader);
     back(&world, leader, 2);

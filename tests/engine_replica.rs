@@ -252,6 +252,38 @@ fn a_copy_hides_what_is_past_its_deadline_and_keeps_it_until_the_primary_says_so
 }
 
 #[test]
+fn a_bound_is_no_reason_to_leave_a_large_value_out_of_a_copy() {
+    const MIB: u64 = 1024 * 1024;
+    let pair = Pair::new(&EngineOptions::default());
+    let options = EngineOptions { max_memory: Some(64 * MIB), ..Default::default() };
+    let replica = engine(4, &options);
+    Group::all().for_each(|group| replica.become_replica(group));
+    let value = vec![b'l'; 20 * MIB as usize];
+    for name in ["{t}0", "{t}1", "{t}2", "{t}3"] {
+        let key = pair.primary.key(name.as_bytes());
+        let mut guard = pair.primary.lock(pair.primary.shard_of(&key));
+        let set = guard.store().set(&key, Value::Slice(&value), None, Time(START_MS));
+        assert!(set.is_ok());
+    }
+    for (header, payload) in taken(&pair.primary) {
+        assert_eq!(replica.follow(&header, &payload), Ok(Followed::Applied));
+    }
+    // As parts of a copy they are no different.
+    let walk = pair.primary.begin_walk(group());
+    let mut chunk = WalkChunk::default();
+    while pair.primary.walk_step(walk, Time(START_MS), &mut chunk) == WalkStep::More {}
+    replica.begin_copy(group());
+    let payload = Bytes::from(chunk.parts().concat());
+    assert_eq!(replica.copy(group(), &payload), Ok(()));
+    replica.end_copy(group(), Epoch(1), Seq(4), pair.primary.log_position(group()).2);
+    let digest = |engine: &Engine| {
+        engine.digest(group(), Time(START_MS), &Digester::new(1)).map(|(_, digest)| digest)
+    };
+    assert_eq!(digest(&replica), digest(&pair.primary));
+    assert_eq!(digest(&replica).map(|digest| digest.items), Some(4));
+}
+
+#[test]
 fn a_node_that_becomes_primary_of_its_copies_may_evict_them() {
     const BOUND: u64 = 16 * 1024 * 1024;
     let mut pair = Pair::new(&EngineOptions::default());

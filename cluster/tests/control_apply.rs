@@ -1,8 +1,8 @@
 //! What each control command does and what it refuses, and that no command can break the state.
 
 use cluster::control::{
-    Change, ControlCommand, ControlState, Credential, GroupChange, Outcome, Rejection, Settings,
-    Token,
+    Change, ControlCommand, ControlState, Credential, GroupChange, GroupConfig, Outcome, Rejection,
+    Settings, Token,
 };
 use cluster::node::{
     Addresses, ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration,
@@ -93,6 +93,31 @@ fn a_start_registers_once_and_a_new_one_ends_the_old() {
     let (from, to) = (None, member(2, 2));
     assert_eq!(change(&mut state, group, Change::Failover { from, to }), Ok(()));
     assert_eq!(state.group(group).epoch, Epoch(2));
+}
+
+#[test]
+fn a_hand_over_that_is_refused_is_refused_once_and_for_all() {
+    let mut state = formed(3);
+    let group = kept_by(&state, 1, 2);
+    let (by, to) = (member(1, 1), member(2, 1));
+    let handover = Change::Handover { by, to, clear: true };
+    let phase = |phase| ControlCommand::SetPhase { node: node(2), phase, at: None };
+    state.apply(&phase(Phase::Draining));
+    let (before, version) = (state.group(group).clone(), state.version);
+    let late = GroupChange { group, version: before.version, change: handover.clone() };
+    assert_eq!(change(&mut state, group, handover.clone()), Err(Rejection::NotActive));
+    // Nothing but the version, which tells the primary to go on.
+    let after = state.group(group).clone();
+    assert_eq!(after, GroupConfig { version: before.version + 1, ..before });
+    assert_eq!(state.version, version + 1);
+    state.apply(&phase(Phase::Active));
+    let outcome = state.apply(&ControlCommand::Change(vec![late]));
+    assert_eq!(outcome, Outcome::Changed(vec![Err(Rejection::Version)]));
+    // Who is not primary tells nobody anything.
+    let others = Change::Handover { by: member(3, 1), to, clear: true };
+    assert_eq!(change(&mut state, group, others), Err(Rejection::NotPrimary));
+    assert_eq!(state.group(group).version, after.version);
+    assert_eq!(change(&mut state, group, handover), Ok(()));
 }
 
 #[test]
@@ -274,9 +299,10 @@ proptest! {
         let group = kept_by(&state, 1, 2);
         for (start, (one, number, restored)) in (10..).zip(changes) {
             let before = state.group(group).clone();
+            let tells = matches!(one, Change::Handover { by, .. } if before.primary == Some(by));
             let done = change(&mut state, group, one);
             let config = state.group(group);
-            prop_assert_eq!(config.version, before.version + u64::from(done.is_ok()));
+            prop_assert_eq!(config.version, before.version + u64::from(done.is_ok() || tells));
             let moved = config.primary != before.primary;
             prop_assert!(config.epoch >= before.epoch && (!moved || config.epoch > before.epoch));
             if start % 7 == 0 {

@@ -186,7 +186,7 @@ fn make(
             zone: String::new(),
             max_memory: Some(options.memory.clone()),
             factor: Some(options.factor),
-            durable,
+            policy: durable.then(|| "async".to_owned()),
             token: None,
         };
         made.push((*number, node.write(&authority, &dir.join(format!("node-{number}")))?));

@@ -6,8 +6,8 @@ use super::machine::{Applied, Watcher};
 use super::message::{
     AskPositions, Iam, Join, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
 };
-use super::publish::Shared;
-use super::transport::{Boxed, Handler, Transport};
+use super::publish::{Published, Shared};
+use super::transport::{Boxed, Caller, Handler, Transport};
 use super::types::{Metrics, Raft, node};
 use super::{ControlOptions, codec, network};
 use crate::limits::CONTROL_CALLS_MAX;
@@ -176,13 +176,20 @@ impl Core {
         Iam { registration, layout, store: self.store, standing }
     }
 
-    async fn answer(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Bytes {
+    async fn answer(self: Arc<Core>, caller: Caller, kind: u8, body: Bytes) -> Bytes {
         let Some(raft) = self.raft() else { return Bytes::new() };
+        let (from, state) = (caller.node, self.state());
         match Kind::of(kind) {
+            // What a node that is out of touch knows of the others may be long past.
+            Some(Kind::Raft) if self.shared.lease_ok() && is_barred(&state, &caller) => {
+                tracing::warn!(%from, "a message of Raft from a node that may not send any");
+                Bytes::new()
+            }
             Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
-                Ok(proposal) if may_propose(&self.state(), from, &proposal.command) => {
-                    encoded(&self.write(proposal.command).await)
+                Ok(proposal) if may_propose(&state, &caller, &proposal.command) => {
+                    let command = self.with_best_copies(proposal.command).await;
+                    encoded(&self.write(command).await)
                 }
                 Ok(_) => encoded(&Proposed::Refused("only members of the cluster decide".into())),
                 Err(_) => Bytes::new(),
@@ -198,6 +205,7 @@ impl Core {
                 Ok(join) if join.registration.node == from => encoded(&self.seat(join).await),
                 Ok(_) | Err(_) => Bytes::new(),
             },
+            Some(Kind::Positions) if !is_member(&state, &caller) => Bytes::new(),
             Some(Kind::Positions) => match codec::decode::<AskPositions>(&body) {
                 Ok(ask) => encoded(&self.positions(&ask)),
                 Err(_) => Bytes::new(),
@@ -216,17 +224,36 @@ impl Core {
 
 /// Whether a node may have this ordered: what it says of itself, and as a member what members may.
 /// Who is let in is the leader's to find out.
-fn may_propose(state: &ControlState, from: NodeId, command: &ControlCommand) -> bool {
+fn may_propose(state: &ControlState, from: &Caller, command: &ControlCommand) -> bool {
     match command {
-        ControlCommand::Register(registration) => registration.node == from,
+        ControlCommand::Register(registration) => {
+            let other = from.certificate.is_some() && registration.fingerprint != from.certificate;
+            registration.node == from.node && !other
+        }
         ControlCommand::Form { .. } | ControlCommand::Join { .. } => false,
         ControlCommand::SetPhase { .. }
         | ControlCommand::Change(_)
         | ControlCommand::Settings { .. }
         | ControlCommand::AddToken { .. }
         | ControlCommand::RemoveToken(_)
-        | ControlCommand::Voters(_) => state.nodes.get(&from).is_some_and(Node::is_member),
+        | ControlCommand::Voters(_) => is_member(state, from),
     }
+}
+
+/// Whether it is a member, with the certificate that it has registered.
+fn is_member(state: &ControlState, from: &Caller) -> bool {
+    let node = state.nodes.get(&from.node).filter(|node| node.is_member());
+    node.is_some_and(|node| !has_another(node, from))
+}
+
+/// Whether it was removed, or comes with another certificate than the member has registered.
+fn is_barred(state: &ControlState, from: &Caller) -> bool {
+    let node = state.nodes.get(&from.node);
+    node.is_some_and(|node| !node.is_member() || has_another(node, from))
+}
+
+fn has_another(node: &Node, from: &Caller) -> bool {
+    node.fingerprint.zip(from.certificate).is_some_and(|(known, shown)| known != shown)
 }
 
 fn encoded<T: serde::Serialize>(answer: &T) -> Bytes {
@@ -234,7 +261,7 @@ fn encoded<T: serde::Serialize>(answer: &T) -> Bytes {
 }
 
 impl Handler for Core {
-    fn on_call(self: Arc<Core>, from: NodeId, kind: u8, body: Bytes) -> Boxed<'static, Bytes> {
+    fn on_call(self: Arc<Core>, from: Caller, kind: u8, body: Bytes) -> Boxed<'static, Bytes> {
         Box::pin(async move {
             let calls = self.calls.fetch_add(1, Ordering::Relaxed);
             let answer = if calls < CONTROL_CALLS_MAX {
@@ -260,6 +287,13 @@ impl Watcher for Applier {
         let Some(core) = self.0.upgrade() else { return };
         let index = applied.last.map_or(0, |last| last.index);
         let state = applied.state.clone();
+        let published = core.shared.get();
+        if is_old(&published, index, &state) {
+            // Begun anew, the log is applied again from its snapshot on: the rest of the node has
+            // seen more, and does not go back.
+            core.register_addresses(&published.state);
+            return;
+        }
         core.register_addresses(&state);
         core.follow_lives(index, applied);
         let registered = core.is_registered(&state);
@@ -277,7 +311,91 @@ impl Watcher for Applier {
     }
 }
 
+/// Whether a state is one of before what was published already, of the same cluster.
+fn is_old(published: &Published, index: u64, state: &ControlState) -> bool {
+    let same = !state.is_formed() || state.cluster == published.state.cluster;
+    let behind = index < published.applied_index || state.version < published.state.version;
+    published.state.is_formed() && same && behind
+}
+
 /// Who leads, by what openraft says.
 pub(super) fn leader(metrics: &Metrics) -> Option<NodeId> {
     metrics.current_leader.and_then(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Published, is_barred, is_member, is_old, may_propose};
+    use crate::control::publish::Shared;
+    use crate::control::transport::Caller;
+    use cluster::control::{ControlCommand, ControlState, Settings};
+    use cluster::node::{Addresses, ClusterId, NodeId, Phase, Protocols, Registration};
+    use std::sync::Arc;
+
+    fn node(number: u64) -> NodeId {
+        NodeId::new(number).expect("not 0")
+    }
+
+    fn registration(number: u64) -> Registration {
+        Registration {
+            node: node(number),
+            start: number,
+            addresses: Addresses::default(),
+            zone: String::new(),
+            protocol: Protocols { min: 1, max: 1 },
+            fingerprint: Some([u8::try_from(number).expect("small"); 32]),
+            restored: false,
+        }
+    }
+
+    fn formed(cluster: u128) -> ControlState {
+        let mut state = ControlState::blank();
+        let nodes = (1..=3).map(registration).collect();
+        let (cluster, settings) = (ClusterId(cluster), Settings::default());
+        state.apply(&ControlCommand::Form { cluster, settings, nodes });
+        state
+    }
+
+    fn caller(number: u64, certificate: u8) -> Caller {
+        Caller { node: node(number), certificate: Some([certificate; 32]) }
+    }
+
+    #[test]
+    fn only_members_with_their_certificates_decide() {
+        let mut state = formed(1);
+        let gone = ControlCommand::SetPhase { node: node(3), phase: Phase::Gone, at: None };
+        state.apply(&gone);
+        let order = ControlCommand::Voters(vec![node(1)]);
+        for (from, member, barred) in [
+            (caller(1, 1), true, false),
+            (caller(1, 9), false, true),
+            (caller(3, 3), false, true),
+            (caller(7, 7), false, false),
+            (Caller { node: node(1), certificate: None }, true, false),
+        ] {
+            assert_eq!(is_member(&state, &from), member, "{from:?}");
+            assert_eq!(is_barred(&state, &from), barred, "{from:?}");
+            assert_eq!(may_propose(&state, &from, &order), member, "{from:?}");
+        }
+        // Everybody speaks for himself, and shows what he registers.
+        let register = |number| ControlCommand::Register(registration(number));
+        assert!(may_propose(&state, &caller(3, 3), &register(3)));
+        assert!(!may_propose(&state, &caller(3, 3), &register(1)));
+        assert!(!may_propose(&state, &caller(1, 9), &register(1)));
+    }
+
+    #[test]
+    fn what_was_published_does_not_go_back() {
+        let shared = Shared::new();
+        assert!(!is_old(&shared.get(), 0, &ControlState::blank()));
+        let published = |index| Published {
+            state: Arc::new(formed(1)),
+            applied_index: index,
+            ..Published::clone(&shared.get())
+        };
+        assert!(is_old(&published(5), 4, &formed(1)));
+        assert!(is_old(&published(5), 0, &ControlState::blank()));
+        assert!(!is_old(&published(5), 5, &formed(1)));
+        assert!(!is_old(&published(5), 1, &formed(2)), "another cluster");
+    }
 }

@@ -125,7 +125,7 @@ impl Core {
         }
     }
 
-    async fn positions_of(&self, node: NodeId, ask: &AskPositions) -> Option<Positions> {
+    pub(super) async fn positions_of(&self, node: NodeId, ask: &AskPositions) -> Option<Positions> {
         if node == self.me() {
             return Some(self.positions(ask));
         }

@@ -1,7 +1,7 @@
 //! A transport between nodes of one process, for tests: with delay, loss of single directions, and
 //! addresses that can move. Knows nothing of what is said.
 
-use super::transport::{Bind, Boxed, CallError, Handler, Transport};
+use super::transport::{Bind, Boxed, CallError, Caller, Handler, Transport};
 use bytes::Bytes;
 use cluster::topology::NodeId;
 use parking_lot::Mutex;
@@ -113,7 +113,7 @@ impl End {
             if self.network.is_cut(self.me, node) {
                 std::future::pending::<()>().await;
             }
-            let me = self.me;
+            let me = Caller { node: self.me, certificate: None };
             let answer = runtime.spawn(async move { handler.on_call(me, kind, body).await }).await;
             sleep(self.network.delay()).await;
             if self.network.is_cut(node, self.me) {

@@ -3,6 +3,7 @@
 //! and redb; it knows no data, and no wire but through a [`transport::Transport`].
 
 mod admit;
+mod choice;
 mod codec;
 mod core;
 mod disk;

@@ -31,7 +31,10 @@ impl Core {
         while Instant::now() < until {
             let known = metrics.borrow_and_update().current_leader.and_then(node);
             let proposed = match hint.take().or(known) {
-                Some(leader) if leader == self.me() => self.write(command.clone()).await,
+                Some(leader) if leader == self.me() => {
+                    let command = self.with_best_copies(command.clone()).await;
+                    self.write(command).await
+                }
                 Some(leader) => self.forward(leader, command.clone()).await,
                 None => Proposed::Refused("no leader is known".into()),
             };

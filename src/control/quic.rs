@@ -1,9 +1,9 @@
 //! The transport between nodes: the control plane's endpoint of the room `peer`. Passes on what
 //! comes and goes; knows nothing of what is said.
 
-use super::transport::{Bind, Boxed, CallError, Handler, Transport};
+use super::transport::{Bind, Boxed, CallError, Caller, Handler, Transport};
 use crate::peer::{self, Answer, Endpoint, Options, PeerError, Receiver};
-use crate::security::Identity;
+use crate::security::{Identity, Peer};
 use bytes::Bytes;
 use cluster::node::NodeId;
 use std::sync::Arc;
@@ -31,8 +31,9 @@ impl peer::Handler for Incoming {
         self.0.on_datagram(from, body);
     }
 
-    fn on_call(&self, from: NodeId, kind: u8, body: Bytes) -> Answer {
-        let answer = self.0.clone().on_call(from, kind, body);
+    fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
+        let caller = Caller { node: from.name.node, certificate: Some(from.fingerprint) };
+        let answer = self.0.clone().on_call(caller, kind, body);
         Box::pin(async move { Some(answer.await).filter(|answer| !answer.is_empty()) })
     }
 

@@ -3,7 +3,7 @@
 //! process, and the QUIC endpoint of the room `peer` the real one.
 
 use bytes::Bytes;
-use cluster::topology::NodeId;
+use cluster::node::{Fingerprint, NodeId};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -45,10 +45,19 @@ pub trait Transport: Send + Sync {
     fn close(&self) -> Boxed<'_, ()>;
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Which node, as it has proved.
+    pub node: NodeId,
+    /// What its certificate is known by; `None` where there are none.
+    pub certificate: Option<Fingerprint>,
+}
+
 /// What a node does with what comes in.
 pub trait Handler: Send + Sync {
     /// Answers a call; an empty answer says that it could not be understood.
-    fn on_call(self: Arc<Self>, from: NodeId, kind: u8, body: Bytes) -> Boxed<'static, Bytes>;
+    fn on_call(self: Arc<Self>, from: Caller, kind: u8, body: Bytes) -> Boxed<'static, Bytes>;
 
     /// Takes a datagram; never waits.
     fn on_datagram(&self, from: NodeId, body: Bytes);

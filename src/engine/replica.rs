@@ -91,6 +91,7 @@ impl Engine {
     pub fn follow(&self, header: &Header, payload: &Bytes) -> Result<Followed, FollowError> {
         let group = header.group;
         let effects = self.read(group, payload)?;
+        self.widen_for(group, &effects);
         let mut guard = self.lock(self.shard_of_group(group));
         if guard.store().role(group) != Role::Replica || !guard.store().is_whole(group) {
             return Ok(Followed::NotReplica);
@@ -134,6 +135,7 @@ impl Engine {
     /// Why it was not.
     pub fn copy(&self, group: Group, payload: &Bytes) -> Result<(), FollowError> {
         let effects = self.read(group, payload)?;
+        self.widen_for(group, &effects);
         let mut guard = self.lock(self.shard_of_group(group));
         // None of it was dead when the walk came by, whatever time it is here.
         Engine::replay(guard.store(), group, effects, GroupTime(0))
@@ -203,6 +205,19 @@ impl Engine {
             effects.push(Ready { effect, key, large });
         }
         Ok(effects)
+    }
+
+    /// Gives a shard a larger part of the bound, if it needs one for large values of a copy.
+    fn widen_for(&self, group: Group, effects: &[Ready<'_>]) {
+        let large = effects.iter().filter_map(|ready| ready.large.as_ref());
+        let bytes: u64 = large.map(|value| value.len() as u64).sum();
+        if bytes == 0 || self.max_memory().is_none() {
+            return;
+        }
+        let shard = self.shard_of_group(group);
+        if self.lock(shard).store().is_narrow_for(bytes) {
+            self.divide(Some((shard, bytes)));
+        }
     }
 
     /// Carries effects out without recording them.

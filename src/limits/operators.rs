@@ -7,6 +7,8 @@ pub const ADMIN_MOVES_TOLD_MAX: usize = 64;
 pub const ADMIN_CALL_MS_MAX: u64 = 8000;
 /// Longest answer that the command line takes.
 pub const ADMIN_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most texts in one such answer.
+pub const ADMIN_REPLY_TEXTS_MAX: usize = 64;
 /// Time between two questions of a command that waits until something is done.
 pub const ADMIN_POLL_MS: u64 = 250;
 

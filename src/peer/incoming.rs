@@ -99,7 +99,7 @@ async fn greet(core: &Arc<Core>, connection: Connection, peer: Peer) -> Result<(
     }
     tokio::join!(
         datagrams(core, &connection, node),
-        calls(core, &connection, node),
+        calls(core, &connection, peer),
         streams(core, &connection, node),
     );
     let mut from = core.from.lock();
@@ -120,14 +120,15 @@ async fn datagrams(core: &Core, connection: &Connection, node: NodeId) {
     }
 }
 
-async fn calls(core: &Arc<Core>, connection: &Connection, node: NodeId) {
+async fn calls(core: &Arc<Core>, connection: &Connection, peer: Peer) {
     while let Ok((answer, question)) = connection.accept_bi().await {
         let (core, connection) = (core.clone(), connection.clone());
         tokio::spawn(async move {
-            match call(&core, node, question, answer).await {
+            match call(&core, &peer, question, answer).await {
                 Ok(()) | Err(PeerError::Lost(_)) => {}
                 Err(error) => {
-                    tracing::warn!(peer = node.number(), %error, "a call that is none");
+                    let node = peer.name.node.number();
+                    tracing::warn!(peer = node, %error, "a call that is none");
                     say(&connection, Farewell::Nonsense);
                 }
             }
@@ -137,14 +138,14 @@ async fn calls(core: &Arc<Core>, connection: &Connection, node: NodeId) {
 
 async fn call(
     core: &Core,
-    node: NodeId,
+    from: &Peer,
     question: RecvStream,
     mut answer: SendStream,
 ) -> Result<(), PeerError> {
     let mut receiver = Receiver::new(question, core.message_bytes_max);
     let Some(kind) = receiver.kind().await? else { return Ok(()) };
     let Some(body) = receiver.next().await? else { return Ok(()) };
-    match core.handler.on_call(node, kind, on_its_own(body)).await {
+    match core.handler.on_call(from, kind, on_its_own(body)).await {
         Some(body) => write(&mut answer, None, body, core.message_bytes_max).await,
         None => {
             let _ = answer.reset(Farewell::Refused.code());

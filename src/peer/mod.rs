@@ -59,7 +59,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A call has come. Up to [`PEER_CALLS_MAX`](crate::limits::PEER_CALLS_MAX) of a peer are
     /// answered at a time, in any order.
-    fn on_call(&self, from: NodeId, kind: u8, body: Bytes) -> Answer;
+    fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer;
 
     /// A stream has been opened. Dropping the receiver refuses it.
     fn on_stream(&self, from: NodeId, kind: u8, receiver: Receiver);

@@ -80,7 +80,8 @@ impl Drive {
             inner.core = Some(Replication::new(world.me, restored, inner.backlog_bytes));
         }
         let others = world.state.nodes.iter().filter(|(id, _)| **id != world.me.node);
-        let others = others.filter(|(_, node)| !node.addresses.data.is_empty());
+        // Who was removed is not listened to any more.
+        let others = others.filter(|(_, node)| node.is_member() && !node.addresses.data.is_empty());
         let peers: Vec<_> = others.map(|(id, node)| (*id, node.addresses.data.clone())).collect();
         inner.endpoint.set_peers(peers);
         let state = world.state.clone();
@@ -186,7 +187,7 @@ impl Drive {
         let mut inner = self.0.borrow_mut();
         let Some(world) = inner.world.clone() else { return };
         for (&node, config) in &world.state.nodes {
-            if node == world.me.node || config.addresses.data.is_empty() {
+            if node == world.me.node || !config.is_member() || config.addresses.data.is_empty() {
                 continue;
             }
             let streams = inner.streams.of(node);
@@ -245,16 +246,21 @@ impl Drive {
         self.open_streams();
         self.pump();
         let is_current = || self.0.borrow().streams.is_current(from, number);
+        let take = |body: Bytes| self.0.borrow_mut().message(from, &body);
         while let Ok(Some(body)) = receiver.next().await {
-            if !is_current() || self.0.borrow_mut().message(from, &body).is_err() {
+            if !is_current() {
                 break;
             }
-            while let Ok(Some(body)) = receiver.next_here() {
-                if self.0.borrow_mut().message(from, &body).is_err() {
-                    break;
-                }
+            let mut taken = take(body);
+            while taken.is_ok()
+                && let Ok(Some(body)) = receiver.next_here()
+            {
+                taken = take(body);
             }
             self.pump();
+            if taken.is_err() {
+                break;
+            }
         }
         if is_current() {
             self.reset(from);

@@ -266,6 +266,7 @@ impl Inner {
                 }
                 self.note_acked(group);
                 self.engine.become_primary(group, epoch, clock::now());
+                self.source.hurry();
                 self.set_role(group, Role::Primary);
             }
             Output::Stop(group) => self.stop(group),

@@ -14,7 +14,7 @@ mod streams;
 use crate::engine::Engine;
 use crate::limits;
 use crate::peer::{self, Answer, Endpoint, Handler, Receiver};
-use crate::security::Identity;
+use crate::security::{Identity, Peer};
 use crate::wal::log::Log;
 use bytes::Bytes;
 use cluster::control::{ControlState, GroupChange, Position};
@@ -94,9 +94,25 @@ enum Event {
 struct Incoming {
     events: mpsc::Sender<Event>,
     calls: Calls,
+    worlds: watch::Receiver<Option<World>>,
 }
 
 impl Handler for Incoming {
+    /// Only members have business here, each with the certificate that it has registered. Whoever
+    /// was registered a moment ago tries again.
+    fn admit(&self, peer: &Peer) -> Result<(), String> {
+        let worlds = self.worlds.borrow();
+        let Some(world) = &*worlds else { return Ok(()) };
+        let node = world.state.nodes.get(&peer.name.node).filter(|node| node.is_member());
+        match node.map(|node| node.fingerprint) {
+            None => Err("not a member of the cluster".into()),
+            Some(Some(known)) if known != peer.fingerprint => {
+                Err("registered with another certificate".into())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn on_down(&self, node: NodeId, why: &str) {
         tracing::debug!(node = node.number(), why, "the link for data is down");
         // Full: the tick sees that streams have ended.
@@ -105,8 +121,8 @@ impl Handler for Incoming {
 
     fn on_datagram(&self, _: NodeId, _: Bytes) {}
 
-    fn on_call(&self, from: NodeId, kind: u8, body: Bytes) -> Answer {
-        (self.calls)(from, kind, body)
+    fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
+        (self.calls)(from.name.node, kind, body)
     }
 
     fn on_stream(&self, from: NodeId, kind: u8, receiver: Receiver) {
@@ -169,7 +185,8 @@ async fn run(
     started: &std_mpsc::SyncSender<io::Result<Endpoint>>,
 ) {
     let (events, mut inbox) = mpsc::channel(limits::REPLICATION_EVENTS_MAX);
-    let handler = Arc::new(Incoming { events, calls: options.calls.clone() });
+    let handler =
+        Arc::new(Incoming { events, calls: options.calls.clone(), worlds: options.worlds.clone() });
     let endpoint = match Endpoint::bind(&options.endpoint, &options.identity, handler) {
         Ok(endpoint) => endpoint,
         Err(error) => return drop(started.send(Err(error))),

@@ -1,9 +1,10 @@
 //! Where the pieces of the log come from: from the log's thread, which gives each to the disk and
 //! to here, or straight from the engine where there is no log on disk. Knows no peer.
 
+use crate::config::WalPolicy;
 use crate::engine::{Engine, LogPiece};
 use crate::limits;
-use crate::wal::log::Log;
+use crate::wal::log::{Log, LogState};
 use cluster::record::Seq;
 use cluster::replication::Piece;
 use cluster::slot::{GROUPS, Group};
@@ -31,10 +32,15 @@ impl Source {
         };
         // Bounded by `wal.buffer_bytes`: what waits there holds writers back.
         let (pieces, receiver) = mpsc::channel();
+        let recorded = grown.clone();
         log.set_tap(Box::new(move |piece| {
             let _ = pieces.send(piece.clone());
             grown.notify_one();
         }));
+        // Under `sync` whoever waits for the disk asks for a round himself.
+        if log.policy() != WalPolicy::Sync {
+            engine.on_log(move || recorded.notify_one());
+        }
         Source { engine, log: Some((log, receiver)), given }
     }
 
@@ -43,10 +49,25 @@ impl Source {
         let mut pieces = Vec::new();
         match &self.log {
             None => self.engine.take_log(&mut Vec::new(), &mut pieces),
-            Some((_, receiver)) => pieces.extend(receiver.try_iter()),
+            Some((log, receiver)) => {
+                pieces.extend(receiver.try_iter());
+                // Its thread would look by itself, but copies are not to be that far behind. Under
+                // `sync` it waits for many answers at a time, and whoever waits asks for a round.
+                let looks = log.policy() != WalPolicy::Sync;
+                if looks && self.engine.log_waits() && log.state() == LogState::Well {
+                    log.ring();
+                }
+            }
         }
         self.note(&pieces);
         pieces
+    }
+
+    /// Something was recorded for which no client waits.
+    pub(super) fn hurry(&self) {
+        if let Some((log, _)) = &self.log {
+            log.ring();
+        }
     }
 
     /// Everything up to this record of a group, on which nothing is executed any more. Waits for

@@ -92,6 +92,16 @@ impl Nodes {
         nodes
     }
 
+    /// The folder of the certificate authority.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca")
+    }
+
+    /// Where others reach a node on the data plane.
+    pub fn data_address(&self, number: u16) -> String {
+        format!("127.0.0.1:{}", self.base + 60 + number)
+    }
+
     /// Where a node keeps everything.
     pub fn folder(&self, number: u16) -> PathBuf {
         self.dir.path().join(format!("node-{number}"))

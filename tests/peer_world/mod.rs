@@ -63,8 +63,8 @@ impl Handler for Notes {
         self.note(Event::Datagram(from, body));
     }
 
-    fn on_call(&self, from: NodeId, kind: u8, body: Bytes) -> Answer {
-        let me = self.me;
+    fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
+        let (me, from) = (self.me, from.name.node);
         Box::pin(async move {
             match kind {
                 ECHO => Some(body),

@@ -36,8 +36,14 @@ impl ControlState {
                 self.check_revision(*at).and_then(|()| self.set_phase(*node, *phase))
             }
             ControlCommand::Change(changes) => {
-                let results: Vec<_> = changes.iter().map(|one| self.change(one)).collect();
-                let touched = self.touch(results.iter().any(Result::is_ok));
+                let mut changed = false;
+                let mut change = |one| {
+                    let result = self.change(one);
+                    changed |= result.is_ok() || self.refuse_handover(one);
+                    result
+                };
+                let results: Vec<_> = changes.iter().map(&mut change).collect();
+                let touched = self.touch(changed);
                 touched.map(|_| Outcome::Changed(results))
             }
             ControlCommand::Settings { settings, at } => {

@@ -21,6 +21,19 @@ impl ControlState {
         Ok(())
     }
 
+    /// A primary that proposes to hand its group over executes nothing until it hears what became
+    /// of that. Where it was refused, the group's version says so: it goes on, and the same
+    /// proposal cannot come about any more. Whether that was so.
+    pub(super) fn refuse_handover(&mut self, one: &GroupChange) -> bool {
+        let Change::Handover { by, .. } = one.change else { return false };
+        let config = &mut self.groups[usize::from(one.group.number())];
+        let refused = config.version == one.version && config.primary == Some(by);
+        if refused {
+            Arc::make_mut(config).version += 1;
+        }
+        refused
+    }
+
     fn changed(&self, before: &GroupConfig, change: &Change) -> Result<GroupConfig, Rejection> {
         let mut config = before.clone();
         match change {

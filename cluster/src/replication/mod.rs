@@ -351,7 +351,9 @@ impl<P: Piece> Replication<P> {
         let refuses = |node: &&NodeId| state.nodes.get(node).is_some_and(|n| !n.takes_copies());
         self.refusing = state.nodes.keys().filter(refuses).copied().collect();
         for (group, config) in state.groups() {
-            if self.held(group).version == config.version && config.version > 0 {
+            // Old news: what came later counts, in whatever order it was heard.
+            let known = self.held(group).version;
+            if config.version < known || config.version == known && known > 0 {
                 continue;
             }
             self.held_mut(group).version = config.version;

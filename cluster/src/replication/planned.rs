@@ -137,6 +137,7 @@ impl<P: Piece> Replication<P> {
         let Some(led) = self.led.get(group) else { return false };
         let wanted = led.wanted.filter(|&node| node != self.me.node);
         let to = wanted.and_then(|node| self.current(node)).filter(|to| led.in_sync.contains(to));
+        let to = to.filter(|to| !self.refusing.contains(&to.node));
         let Some(to) = to.filter(|_| led.fence.is_none() && now >= led.fence_not_before) else {
             return false;
         };

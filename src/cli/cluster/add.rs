@@ -133,15 +133,18 @@ fn new_node(options: &Options, status: &Status) -> Result<NewNode, CallError> {
             return Err(CallError::Other(reason.into()));
         }
     };
+    // Nodes of a cluster should be alike.
+    let max_memory = options.target.setting("memory.max_memory")?;
+    let policy = options.target.setting("wal.policy")?;
     Ok(NewNode {
         id,
         host,
         ports,
         seeds: status.nodes.iter().map(|node| node.control.clone()).collect(),
         zone: options.zone.clone(),
-        max_memory: None,
+        max_memory,
         factor: None,
-        durable: false,
+        policy: policy.filter(|policy| policy != "none"),
         token: None,
     })
 }

@@ -1,6 +1,6 @@
 //! Asks a node's client port for one thing after another, in RESP2, blocking. Knows no answer.
 
-use crate::limits::operators::{ADMIN_CALL_MS_MAX, ADMIN_REPLY_BYTES_MAX};
+use crate::limits::operators::{ADMIN_CALL_MS_MAX, ADMIN_REPLY_BYTES_MAX, ADMIN_REPLY_TEXTS_MAX};
 use clap::Args;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -64,6 +64,12 @@ impl Target {
         self.connect()?.call(words)
     }
 
+    /// What a setting is there, if there is one of this name.
+    pub(in crate::cli) fn setting(&self, name: &str) -> Result<Option<String>, CallError> {
+        let told = self.call(&["CONFIG", "GET", name])?;
+        Ok(told.split_once('\n').map(|(_, value)| value.to_owned()))
+    }
+
     /// Asks it for something about the cluster.
     pub(in crate::cli) fn ask(&self, words: &[&str]) -> Result<String, CallError> {
         self.call(&[&["CRABCACHE"], words].concat())
@@ -119,6 +125,7 @@ impl Connection {
             "+" | ":" => Ok(rest.to_owned()),
             "-" => Err(CallError::Refused(refusal(rest))),
             "$" => self.body(rest),
+            "*" => self.list(rest),
             _ => Err(CallError::Nonsense(line)),
         }
     }
@@ -141,6 +148,19 @@ impl Connection {
         self.reader.read_exact(&mut body).map_err(|error| self.gone(error))?;
         body.truncate(length);
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Texts, each on a line of its own.
+    fn list(&mut self, digits: &str) -> Result<String, CallError> {
+        let nonsense = |line: &str| CallError::Nonsense(line.to_owned());
+        let count = digits.parse().ok().filter(|count| *count <= ADMIN_REPLY_TEXTS_MAX);
+        let mut texts = Vec::new();
+        for _ in 0..count.ok_or_else(|| nonsense(&format!("*{digits}")))? {
+            let line = self.line()?;
+            let length = line.strip_prefix('$').ok_or_else(|| nonsense(&line))?;
+            texts.push(self.body(length)?);
+        }
+        Ok(texts.join("\n"))
     }
 
     fn gone(&self, error: io::Error) -> CallError {

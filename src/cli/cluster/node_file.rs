@@ -26,8 +26,8 @@ pub(in crate::cli) struct NewNode {
     /// `None`: by itself.
     pub(in crate::cli) max_memory: Option<String>,
     pub(in crate::cli) factor: Option<u32>,
-    /// Whether its data is to outlive it.
-    pub(in crate::cli) durable: bool,
+    /// When what is written counts as done, where its data is to outlive it.
+    pub(in crate::cli) policy: Option<String>,
     /// What it joins with, if it is to join a cluster that is there.
     pub(in crate::cli) token: Option<JoinToken>,
 }
@@ -114,8 +114,8 @@ impl NewNode {
             let _ = writeln!(text, "\n[memory]\nmax_memory = {}", quoted(most));
         }
         let _ = writeln!(text, "\n[data]\ndir = {}", file("data"));
-        if self.durable {
-            text.push_str("\n[wal]\npolicy = \"async\"\n");
+        if let Some(policy) = &self.policy {
+            let _ = writeln!(text, "\n[wal]\npolicy = {}", quoted(policy));
         }
         let _ = writeln!(text, "\n[cluster]\nenabled = true\nbind = {bind}\nadvertise = {host}");
         let _ = writeln!(text, "port = {}\ndata_port = {}", ports.control, ports.data);
@@ -158,7 +158,7 @@ mod tests {
             zone: "a".into(),
             max_memory: Some("256MiB".into()),
             factor: Some(2),
-            durable: true,
+            policy: Some("async".into()),
             token: Some(JoinToken::new().unwrap()),
         };
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -43,7 +43,7 @@ pub(super) fn run(place: &Place) -> Result<(), CallError> {
         max_memory,
         factor: None,
         token: Some(token(&target, id, None)?),
-        durable,
+        policy: durable.then(|| "async".to_owned()),
     };
     let path = node.write(&authority, &dir.join(format!("node-{number}")))?;
     let ending = Ending::new()?;

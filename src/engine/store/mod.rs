@@ -288,7 +288,11 @@ impl Store {
         deadline: Option<Time>,
         now: Time,
     ) -> Result<(), Full> {
-        self.make_room_for_big(self.bigs.bytes_of(value.bytes().len()), now)?;
+        let room = self.make_room_for_big(self.bigs.bytes_of(value.bytes().len()), now);
+        // A bound is no reason to leave it out of a copy: see `make_room_for_replica`.
+        if !self.roles.is_replica(self.local(key.group())) {
+            room?;
+        }
         let shared = match value {
             Value::Shared(b) if self.extents.owns(b) => b.clone(),
             Value::Shared(_) | Value::Slice(_) => self.extents.copy(value.bytes()).ok_or(Full)?,

@@ -56,6 +56,9 @@ impl Server {
 
     fn do_asked(&self, admin: &dyn ClusterAdmin, asked: &Asked) -> Result<Done, String> {
         if let Asked::Form { without } = asked {
+            if admin.standing().state.is_formed() {
+                return Err("ERR the cluster is formed: no node of it waits for others".into());
+            }
             admin.form_without(without.clone()).map_err(|error| format!("ERR {error}"))?;
             let told = format!("no longer waiting for {}", without.join(", "));
             return Ok(Done::Now(message(true, &told)));

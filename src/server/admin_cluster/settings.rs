@@ -87,9 +87,11 @@ const ROWS: &[Row] = &[
         Write::By(|settings, text| set(&mut settings.join, join(text)), JOIN),
     ),
     ("virtual_nodes", |settings| settings.virtual_nodes.to_string(), Write::Fixed),
-    ("hash_seed", |settings| format!("{:016x}", settings.hash_seed), Write::Fixed),
+    (HIDDEN, |settings| format!("{:016x}", settings.hash_seed), Write::Fixed),
 ];
 
+/// Nobody is told.
+const HIDDEN: &str = "hash_seed";
 const NUMBER: &str = "a whole number";
 const JOIN: &str = "token or certificate";
 const TIME: &str = "a time such as 500ms, 30s or 5m";
@@ -97,8 +99,10 @@ const TIME: &str = "a time such as 500ms, 30s or 5m";
 /// All of them, as texts, and which revision that is.
 pub(super) fn json(state: &ControlState) -> String {
     let row = |(name, get, _): &Row| ((*name).to_owned(), Value::from(get(&state.settings)));
-    let all: Map<String, Value> = ROWS.iter().map(row).collect();
-    let fixed = ROWS.iter().filter(|row| matches!(row.2, Write::Fixed));
+    // Who knows how keys are hashed can make them collide.
+    let shown = ROWS.iter().filter(|row| row.0 != HIDDEN);
+    let all: Map<String, Value> = shown.clone().map(row).collect();
+    let fixed = shown.filter(|row| matches!(row.2, Write::Fixed));
     let fixed: Vec<&str> = fixed.map(|row| row.0).collect();
     json!({ "revision": state.revision, "settings": all, "fixed": fixed }).to_string()
 }
