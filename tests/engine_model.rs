@@ -391,6 +391,25 @@ fn grow_and_shrink(
 }
 
 #[test]
+fn a_scan_counts_the_dead_that_it_looks_at() {
+    let engine = Engine::new(&EngineOptions::default());
+    for i in 0..5_000 {
+        run(&engine, &engine_ops::words(&format!("psetex {{t}}{i} 5 v")), Time(START_MS));
+    }
+    let (mut cursor, mut calls) = (b"0".to_vec(), 0);
+    loop {
+        let line = format!("scan {} count 100", cursor.escape_ascii());
+        let (next, names) = scanned(run(&engine, &engine_ops::words(&line), Time(START_MS + 9)));
+        assert_eq!(names, Vec::<Vec<u8>>::new());
+        (cursor, calls) = (next, calls + 1);
+        if cursor == b"0" {
+            break;
+        }
+    }
+    assert!((40..=51).contains(&calls), "{calls} calls");
+}
+
+#[test]
 fn every_command_is_tried() {
     let mut runner = TestRunner::deterministic();
     let commands = command(16);
