@@ -257,10 +257,10 @@ pub const RATE_SAMPLES: usize = 16;
 pub const RATE_SAMPLE_MS: u64 = 100;
 /// Without a beat for so long a worker counts as stalled and the node as unhealthy.
 pub const WORKER_STALL_MS_MAX: u64 = 10_000;
-/// Most HTTP connections at once; further ones wait in the kernel's queue.
+/// Most HTTP connections at once; for another one the idlest makes way.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// Longest wait for the head of an HTTP request, and for the next one on an open connection.
-pub const HTTP_HEAD_MS_MAX: u64 = 30_000;
+pub const HTTP_HEAD_MS_MAX: u64 = 5_000;
 /// Longest life of an HTTP connection; a client that never reads ends here.
 pub const HTTP_CONNECTION_MS_MAX: u64 = 300_000;
 /// Longest head of an HTTP request, and most bytes of it read at once.
@@ -373,6 +373,11 @@ pub const LOG_SPLICE_BYTES_MIN: usize = 64 * 1024;
 pub const CLEAR_ITEMS_PER_LOCK: usize = 256;
 /// Items of a group that a digest looks at while it holds a lock.
 pub const DIGEST_ITEMS_PER_LOCK: usize = 512;
+/// This part of the bound on memory more may be used while data is loaded that may not be evicted:
+/// what fitted once need not lie as densely when it is read back.
+pub const RECOVERY_SPARE_PART: u64 = 8;
+/// What an item takes beside its name and its value, about: for telling how much memory is needed.
+pub const RECOVERY_ITEM_BYTES: u64 = 64;
 /// Time between two lines about a recovery that goes on.
 pub const RECOVERY_TOLD_MS: u64 = 1000;
 /// Damaged places that are named when a node refuses to start.

@@ -13,7 +13,7 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An engine beside its model.
 struct Pair {
@@ -316,6 +316,97 @@ fn a_refused_msetnx_leaves_nothing() {
         pair.step(&Step::Do(engine_ops::words(line)));
     }
     assert_eq!(pair.model.items.len(), 2);
+}
+
+/// Numbers that are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (mixed ^ mixed >> 27) % bound
+    }
+}
+
+/// The index gives blocks back when most of many items went, in the midst of writes that need
+/// room: none of them may go on with a place it had found before.
+#[test]
+fn what_was_last_written_is_read_while_the_index_shrinks() {
+    let (shards, max_memory) = (1, Some(24 << 20));
+    for seed in 1..4 {
+        let policy = Policy::NoEviction;
+        let options = EngineOptions { shards, max_memory, policy, ..EngineOptions::default() };
+        let engine = Engine::new(&options);
+        let mut numbers = Numbers(seed);
+        let mut last: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for round in 0..12 {
+            grow_and_shrink(&engine, &mut last, &mut numbers, round);
+        }
+    }
+}
+
+fn grow_and_shrink(
+    engine: &Engine,
+    last: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    numbers: &mut Numbers,
+    round: u64,
+) {
+    let ask = |words: Words| run(engine, &words, Time(START_MS));
+    let tag = if round % 2 == 1 { "{t}" } else { "" };
+    for i in 0..[16_000, 24_000, 32_000, 60_000][numbers.below(4) as usize] {
+        let name = format!("{tag}k{}", numbers.below(200_000)).into_bytes();
+        let value = format!("{round}:{i}").into_bytes();
+        let reply = ask(vec![b"set".to_vec(), name.clone(), value.clone()]);
+        if reply == Reply::Simple("OK".into()) {
+            last.insert(name, value);
+        }
+    }
+    let share = [50, 60, 75, 90][numbers.below(4) as usize];
+    last.retain(|name, _| {
+        let stays = numbers.below(100) >= share;
+        if !stays {
+            assert_eq!(ask(vec![b"del".to_vec(), name.clone()]), Reply::Integer(1));
+        }
+        stays
+    });
+    let names: Vec<Vec<u8>> = last.keys().cloned().collect();
+    for i in 0..3_000 {
+        let name = &names[numbers.below(names.len() as u64) as usize];
+        let length = 3 + numbers.below(117) as usize;
+        let value = format!("{round}:{i}:{}", "b".repeat(length)).into_bytes();
+        let reply = ask(vec![b"set".to_vec(), name.clone(), value.clone()]);
+        if reply == Reply::Simple("OK".into()) {
+            last.insert(name.clone(), value);
+        }
+    }
+    for (name, value) in &*last {
+        let reply = ask(vec![b"get".to_vec(), name.clone()]);
+        assert_eq!(bytes_of(&reply), value, "{} in round {round}", name.escape_ascii());
+    }
+    if round % 5 == 4 {
+        ask(engine_ops::words("flushall"));
+        last.clear();
+    }
+}
+
+#[test]
+fn a_scan_counts_the_dead_that_it_looks_at() {
+    let engine = Engine::new(&EngineOptions::default());
+    for i in 0..5_000 {
+        run(&engine, &engine_ops::words(&format!("psetex {{t}}{i} 5 v")), Time(START_MS));
+    }
+    let (mut cursor, mut calls) = (b"0".to_vec(), 0);
+    loop {
+        let line = format!("scan {} count 100", cursor.escape_ascii());
+        let (next, names) = scanned(run(&engine, &engine_ops::words(&line), Time(START_MS + 9)));
+        assert_eq!(names, Vec::<Vec<u8>>::new());
+        (cursor, calls) = (next, calls + 1);
+        if cursor == b"0" {
+            break;
+        }
+    }
+    assert!((40..=51).contains(&calls), "{calls} calls");
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn clients_are_listed_and_ended() {
     };
     let (id, address) = (field("id"), field("addr"));
     assert_eq!(admin.text(&["CLIENT", "LIST", "ID", &id]).lines().count(), 1);
+    assert_eq!(admin.text(&["CLIENT", "LIST", "ID", &id, "0", "-1"]).lines().count(), 1);
     assert_eq!(admin.text(&["CLIENT", "LIST", "TYPE", "pubsub"]), "");
     assert_eq!(admin.text(&["CLIENT", "INFO"]).lines().count(), 1);
     admin.check(&["CLIENT", "KILL", "ID", "0"], "-ERR client-id should be greater than 0\r\n");

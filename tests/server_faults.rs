@@ -152,6 +152,30 @@ fn read_only_refuses_writes_says_so_and_goes_on_once_the_disk_is_well() {
 }
 
 #[test]
+fn who_waits_for_the_disk_holds_up_no_other_keys_and_is_not_taken_for_one_that_does_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets = ["wal.policy=sync", "server.write_timeout=1s", "server.partial_timeout=3s"];
+    let site = Site::start(folder.path(), &sets);
+    let mut client = site.connect();
+    set(&mut client, "before");
+    site.fail(&[Call::Sync], Outcome::Error(libc::EIO));
+    let mut waiting = site.connect();
+    waiting.send_command(&["SET", "during", "acknowledged"]);
+    common::eventually("the log fails", || site.get("/health").contains("log_failing"));
+    // Nothing of theirs is on its way to the disk.
+    client.check(&["MGET", "before"], "*1\r\n$12\r\nacknowledged\r\n");
+    client.check(&["EXISTS", "before", "none"], ":1\r\n");
+    // Who stands still is ended, later than who does not read would have been.
+    let mut still = site.connect();
+    still.send("*1\r\n$4\r\nPI");
+    still.expect_end();
+    site.mend();
+    waiting.expect("+OK\r\n");
+    waiting.check(&["GET", "during"], "$12\r\nacknowledged\r\n");
+    site.stop().expect("all is on disk");
+}
+
+#[test]
 fn stop_ends_the_node_and_nothing_acknowledged_is_lost() {
     for (calls, outcome) in FAULTS {
         let folder = tempfile::tempdir().expect("a folder");

@@ -75,6 +75,112 @@ fn segments(folder: &Path) -> usize {
 }
 
 #[test]
+fn who_meets_a_full_log_again_and_again_goes_on_each_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (policy, rounds) in [("wal.policy=async", 40), ("wal.policy=sync", 4)] {
+        let node = start(folder.path(), &[policy, "wal.buffer_bytes=1MiB"]);
+        let mut client = node.connect();
+        let value = "v".repeat(10_000);
+        for round in 0..rounds {
+            let set = |i: usize| common::resp(&["SET", &format!("k:{round}:{i}"), &value]);
+            // Three times what the log takes. Nothing comes behind it that would wake anybody.
+            client.send((0..300).flat_map(set).collect::<Vec<u8>>());
+            client.expect("+OK\r\n".repeat(300));
+        }
+        client.check(&["FLUSHALL"], "+OK\r\n");
+        stop(node);
+    }
+}
+
+/// A value that tells which write it is, of a length of its own.
+fn written(i: usize) -> String {
+    format!("{i}:{}", "x".repeat([10, 100, 300, 700][i % 4]))
+}
+
+#[test]
+fn with_less_memory_nothing_old_and_nothing_deleted_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets = |memory| [memory, "wal.policy=async", "memory.shards=4", "server.workers=1"];
+    let node = start(folder.path(), &sets("memory.max_memory=64MiB"));
+    let mut client = node.connect();
+    let names: Vec<String> = (0..40_000).map(|i| format!("key:{i}")).collect();
+    for round in 0..2 {
+        for (part, names) in names.chunks(1000).enumerate() {
+            let value = |i: usize| written(round * names.len() + part + i);
+            let set = |(i, name): (usize, &String)| common::resp(&["SET", name, &value(i)]);
+            client.send(names.iter().enumerate().flat_map(set).collect::<Vec<u8>>());
+            client.expect("+OK\r\n".repeat(names.len()));
+        }
+    }
+    stop(node);
+
+    // A policy that lets nothing go is not obeyed by forgetting something.
+    let dir = format!("data.dir={}", folder.path().display());
+    let less = ["memory.max_memory=8MiB", "memory.policy=noeviction"];
+    let on = ["server.port=0", "http.port=0", "wal.policy=async", "memory.shards=4", &dir];
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+        .arg("server")
+        .args(on.iter().chain(&less).flat_map(|set| ["--set", set]))
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(!out.status.success() && said.contains("does not fit"), "{said}");
+    let needed = said.split("It needs about ").nth(1).and_then(|text| text.split(' ').next());
+    let needed: u64 = needed.and_then(|n| n.parse().ok()).expect("how much is needed");
+    assert!((10..60).contains(&needed), "{said}");
+
+    let node = start(folder.path(), &sets("memory.max_memory=8MiB"));
+    let mut client = node.connect();
+    let mut kept = 0;
+    for (part, names) in names.chunks(1000).enumerate() {
+        for (i, name) in names.iter().enumerate() {
+            let newest = written(names.len() + part + i);
+            if let Some(value) = get(&mut client, name) {
+                assert_eq!(value, newest, "{name}");
+                kept += 1;
+            }
+        }
+    }
+    assert!((1..39_000).contains(&kept), "{kept} are kept");
+    for names in names.chunks(1000) {
+        let del = names.iter().flat_map(|name| common::resp(&["DEL", name])).collect::<Vec<u8>>();
+        client.send(del);
+        names.iter().for_each(|_| drop(client.line()));
+    }
+    client.check(&["DBSIZE"], ":0\r\n");
+    stop(node);
+
+    let node = start(folder.path(), &sets("memory.max_memory=64MiB"));
+    node.connect().check(&["DBSIZE"], ":0\r\n");
+    stop(node);
+}
+
+#[test]
+fn what_fills_its_memory_to_the_brim_is_read_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets = ["memory.max_memory=16MiB", "memory.policy=noeviction", "wal.policy=async"];
+    let sets = [&sets[..], &["memory.shards=4", "server.workers=1"]].concat();
+    let node = start(folder.path(), &sets);
+    let mut client = node.connect();
+    let mut kept = 0;
+    // Half of it in one group, whose shard needs the room of others.
+    for part in 0..200 {
+        let name = |i: usize| match i % 2 {
+            0 => format!("{{one}}{part}:{i}"),
+            _ => format!("{part}:{i}"),
+        };
+        let set = |i: usize| common::resp(&["SET", &name(i), &written(i)]);
+        client.send((0..1000).flat_map(set).collect::<Vec<u8>>());
+        kept += (0..1000).filter(|_| client.line() == "+OK").count();
+    }
+    assert!((1000..199_000).contains(&kept), "{kept} had room");
+    stop(node);
+    let node = start(folder.path(), &sets);
+    node.connect().check(&["DBSIZE"], &format!(":{kept}\r\n"));
+    stop(node);
+}
+
+#[test]
 fn a_snapshot_makes_the_log_short_and_a_restart_begins_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let value = "v".repeat(10_000);

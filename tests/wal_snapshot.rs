@@ -166,7 +166,7 @@ fn read(path: &Path, copy: &Engine) -> BTreeMap<Group, Seq> {
 }
 
 fn apply(engine: &Engine, group: Group, bytes: &[u8], now: Time) {
-    engine.apply(&[Payload { group, bytes, now }], &mut 0).expect("a good payload");
+    engine.apply(&[Payload { group, bytes, now }], &mut Vec::new()).expect("a good payload");
 }
 
 fn take(engine: &Engine, records: &mut Records) {

@@ -86,18 +86,25 @@ static NAMES: &[(&str, Meaning)] = &[
     ("unixsocket", Fixed("")),
 ];
 
-/// All settings whose name matches one of `patterns`, each once: Redis's names first, then ours.
+/// All settings whose name matches one of `patterns`, each once: Redis's names first, then ours. A
+/// name that was asked for without a pattern comes as it was written, as from Redis since 7.0.
 pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(String, String)> {
+    let asked = patterns;
     let patterns: Vec<Vec<u8>> = patterns.iter().map(|p| p.to_ascii_lowercase()).collect();
     let wanted = |name: &str| patterns.iter().any(|p| glob_match(p, name.as_bytes()));
+    let shown = |name: &str| {
+        let first = patterns.iter().position(|p| glob_match(p, name.as_bytes()));
+        let exact = first.map(|i| asked[i]).filter(|a| a.eq_ignore_ascii_case(name.as_bytes()));
+        exact.map_or_else(|| name.to_owned(), |a| String::from_utf8_lossy(a).into_owned())
+    };
     let redis = NAMES
         .iter()
         .filter(|(name, _)| wanted(name))
-        .map(|(name, meaning)| ((*name).to_owned(), meaning.get(config)));
+        .map(|(name, meaning)| (shown(name), meaning.get(config)));
     let ours = KEYS
         .iter()
         .filter(|key| wanted(key.name))
-        .map(|key| (key.name.to_owned(), key.get(config).plain()));
+        .map(|key| (shown(key.name), key.get(config).plain()));
     redis.chain(ours).collect()
 }
 
@@ -315,7 +322,9 @@ mod tests {
             let patterns: Vec<&[u8]> = patterns.iter().map(|p| p.as_bytes()).collect();
             get(&Config::default(), &patterns).into_iter().map(|(name, _)| name).collect()
         };
-        assert_eq!(names(&["MAXM*ory", "maxmemory"]), ["maxmemory"]);
+        assert_eq!(names(&["MAXM*ory", "MAXMEMORY"]), ["maxmemory"]);
+        assert_eq!(names(&["MAXMEMORY", "maxm*ory"]), ["MAXMEMORY"]);
+        assert_eq!(names(&["Server.Port"]), ["Server.Port"]);
         assert_eq!(
             names(&["http.*", "*.port"]),
             ["server.port", "http.bind", "http.port", "cluster.port"]

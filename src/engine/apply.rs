@@ -28,6 +28,15 @@ pub struct Payload<'a> {
     pub now: Time,
 }
 
+/// An item that had no room. Nothing is left of an older one of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The hash of its name.
+    pub hash: u64,
+    /// Bytes of its name and value.
+    pub bytes: u64,
+}
+
 /// An effect that is about to be applied.
 struct Step<'a> {
     payload: usize,
@@ -36,8 +45,8 @@ struct Step<'a> {
 }
 
 impl Engine {
-    /// Applies payloads in order; `full` counts those with an item that had no room, whose other
-    /// items are there. The cache lines of many are asked for before the first is looked at.
+    /// Applies payloads in order; `refused` gets the items that had no room. The cache lines of
+    /// many are asked for before the first is looked at.
     ///
     /// # Errors
     /// At the first payload that is not effects of its group: its place and why. Those before it
@@ -45,7 +54,7 @@ impl Engine {
     pub fn apply(
         &self,
         payloads: &[Payload<'_>],
-        full: &mut u64,
+        refused: &mut Vec<Refused>,
     ) -> Result<(), (usize, ApplyError)> {
         let mut steps = Vec::with_capacity(APPLY_AHEAD);
         let mut done = 0;
@@ -57,7 +66,7 @@ impl Engine {
                 bad = self.take_steps(&payloads[done], done, &mut steps).err();
                 done += usize::from(bad.is_none());
             }
-            self.apply_steps(&payloads[from..done], from, &steps, full);
+            self.apply_steps(&payloads[from..done], from, &steps, refused);
             if let Some(error) = bad {
                 return Err((done, error));
             }
@@ -98,9 +107,8 @@ impl Engine {
         payloads: &[Payload<'_>],
         first: usize,
         steps: &[Step<'_>],
-        full: &mut u64,
+        refused: &mut Vec<Refused>,
     ) {
-        let mut last_full = None;
         let mut rest = steps;
         while let Some(step) = rest.first() {
             let shard_of =
@@ -113,16 +121,42 @@ impl Engine {
             let mut guard = self.lock(shard);
             now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_slot(key));
             now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_item(key));
-            let store = guard.store();
             for step in now {
-                let payload = &payloads[step.payload - first];
+                let Payload { group, now, .. } = payloads[step.payload - first];
                 let Step { effect, key, .. } = step;
-                let done = apply_one(store, payload.group, effect, key.as_ref(), None, payload.now);
-                if done.is_err() && last_full.replace(step.payload) != Some(step.payload) {
-                    *full += 1;
+                let done = apply_one(guard.store(), group, effect, key.as_ref(), None, now);
+                if let (Err(Full), Some(key)) = (done, key) {
+                    drop(guard);
+                    refused.extend(self.apply_again(shard, group, effect, key, now).err());
+                    guard = self.lock(shard);
                 }
             }
         }
+    }
+
+    /// Applies an effect that found no room with what room the other shards can spare. If that is
+    /// not enough, the item is removed: an old one, or its old deadline, would be wrong.
+    #[cold]
+    fn apply_again(
+        &self,
+        shard: usize,
+        group: Group,
+        effect: &Effect<'_>,
+        key: &Key<'_>,
+        now: Time,
+    ) -> Result<(), Refused> {
+        let value_bytes = match effect {
+            Effect::Set { value, .. } => value.len(),
+            _ => 0,
+        };
+        let bytes = (key.bytes.len() + value_bytes) as u64;
+        self.divide(Some((shard, bytes)));
+        let mut guard = self.lock(shard);
+        let store = guard.store();
+        apply_one(store, group, effect, Some(key), None, now).map_err(|Full| {
+            store.remove(key, now);
+            Refused { hash: key.hash, bytes }
+        })
     }
 
     /// Empties a group, as if it never had held anything.

@@ -212,6 +212,11 @@ impl Engine {
         }
     }
 
+    /// The newest record of a group; 0 without a log.
+    pub fn log_seq(&self, group: Group) -> Seq {
+        self.lock(self.shard_of_group(group)).log_seq(group)
+    }
+
     /// From now on every change is recorded.
     pub fn start_log(&self) {
         self.each_journal(|journal| journal.set_mode(Mode::Record));

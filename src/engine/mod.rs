@@ -17,7 +17,7 @@ mod space;
 mod store;
 mod walks;
 
-pub use apply::{ApplyError, Payload};
+pub use apply::{ApplyError, Payload, Refused};
 pub use execute::Access;
 pub use extents::BigBuffer;
 pub use glob::glob_match;

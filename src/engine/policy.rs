@@ -26,6 +26,12 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Whether any item may go; if not, there are writes that find no room.
+    pub fn evicts_all(self) -> bool {
+        use Policy::{AllKeysLfu, AllKeysLru, AllKeysRandom, TinyLfu};
+        matches!(self, TinyLfu | AllKeysLru | AllKeysLfu | AllKeysRandom)
+    }
+
     /// All of them with their names, Redis's where Redis has them.
     pub const NAMES: [(&'static str, Policy); 9] = [
         ("noeviction", Policy::NoEviction),

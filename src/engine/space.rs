@@ -89,7 +89,7 @@ fn keys<W: ReplyWriter>(
     let mut names = Names::default();
     let mut cursor = Cursor::from_number(0);
     while let Some(at) = cursor.and_then(|at| at.skip_to(within)) {
-        cursor = at.step(engine, within, WALK_ITEMS_PER_LOCK, now, |name| {
+        cursor = at.step(engine, within, WALK_ITEMS_PER_LOCK, now, &mut 0, |name| {
             if glob_match(pattern, name) {
                 names.push(name);
             }
@@ -99,7 +99,8 @@ fn keys<W: ReplyWriter>(
     Ok(())
 }
 
-/// SCAN: a key that is there from the first call to the last is answered exactly once.
+/// SCAN: a key that is there from the first call to the last is answered exactly once. What is dead
+/// but not removed counts as looked at, too: there may be very many of it.
 fn scan<W: ReplyWriter>(
     engine: &Engine,
     op: &ScanOp<'_>,
@@ -116,8 +117,8 @@ fn scan<W: ReplyWriter>(
     let mut cursor = Cursor::from_number(op.cursor).and_then(|at| at.skip_to(within));
     while let Some(at) = cursor {
         let mut seen = 0;
-        cursor = at.step(engine, within, left.min(WALK_ITEMS_PER_LOCK), now, |name| {
-            seen += 1;
+        let want = left.min(WALK_ITEMS_PER_LOCK);
+        cursor = at.step(engine, within, want, now, &mut seen, |name| {
             if wanted(name) {
                 names.push(name);
             }
@@ -187,22 +188,23 @@ impl Cursor {
         later.find(|group| groups.contains(*group)).map(|group| Cursor { group, position: 0 })
     }
 
-    /// Visits about `want` live items of the group, under its lock. Returns where to go on: in
-    /// the group, or at the start of the next; `None` behind the last. Where the question is about
-    /// some groups, the node must be their primary.
+    /// Visits the live ones of about `want` items of the group, under its lock; `seen` is how many
+    /// were looked at. Returns where to go on: in the group, or at the start of the next; `None`
+    /// behind the last. Where the question is about some groups, the node must be their primary.
     fn step(
         self,
         engine: &Engine,
         within: Within<'_>,
         want: usize,
         now: Time,
+        seen: &mut usize,
         visit: impl FnMut(&[u8]),
     ) -> Result<Option<Cursor>, Unserved> {
         let mut guard = engine.lock(engine.shard_of_group(self.group));
         if within.is_some() {
             parts::check(&mut guard, self.group)?;
         }
-        Ok(self.walk(&mut guard, want, now, visit))
+        Ok(self.walk(&mut guard, want, now, seen, visit))
     }
 
     /// The same, whatever the node is to the group.
@@ -213,7 +215,8 @@ impl Cursor {
         now: Time,
         visit: impl FnMut(&[u8]),
     ) -> Option<Cursor> {
-        self.walk(&mut engine.lock(engine.shard_of_group(self.group)), want, now, visit)
+        let mut guard = engine.lock(engine.shard_of_group(self.group));
+        self.walk(&mut guard, want, now, &mut 0, visit)
     }
 
     fn walk(
@@ -221,9 +224,12 @@ impl Cursor {
         shard: &mut Shard,
         want: usize,
         now: Time,
+        seen: &mut usize,
         mut visit: impl FnMut(&[u8]),
     ) -> Option<Cursor> {
-        match shard.store().walk(self.group, self.position, want, now, |name, _| visit(name)) {
+        let (group, from) = (self.group, self.position);
+        let next = shard.store().walk_counted(group, from, want, now, seen, |name, _| visit(name));
+        match next {
             Some(position) => Some(Cursor { position, ..self }),
             None => Group::new(self.group.number() + 1).map(|group| Cursor { group, position: 0 }),
         }

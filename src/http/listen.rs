@@ -1,6 +1,7 @@
 //! Connections of the HTTP listener: a thread, a bounded number of them, each with bounded
 //! waits. Knows no page.
 
+use super::seats::{Seats, Taken};
 use super::{HttpState, router};
 use crate::limits::{
     HTTP_ACCEPT_RETRY_MS, HTTP_CONNECTION_MS_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX,
@@ -8,6 +9,7 @@ use crate::limits::{
 };
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
@@ -85,13 +87,15 @@ async fn accept(
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let seats = Arc::new(Seats::default());
     loop {
         let next = tokio::select! {
-            next = next(&listener, &places) => next,
+            next = next(&listener, &places, &seats) => next,
             _ = stopped.changed() => break,
         };
         match next {
             Ok((stream, place)) => {
+                let place = (place, seats.take());
                 tokio::spawn(connection(stream, router.clone(), stopped.clone(), place));
             }
             Err(error) => {
@@ -108,24 +112,38 @@ async fn accept(
     Ok(())
 }
 
-/// The next connection, once there is a place for it.
+/// The next connection, once there is a place for it: the idlest one makes way.
 async fn next(
     listener: &tokio::net::TcpListener,
     places: &Arc<Semaphore>,
+    seats: &Seats,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    if places.available_permits() == 0 {
+        seats.ask_idlest_to_leave();
+    }
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     Ok((stream, place))
 }
 
-/// Serves one connection until it ends, is too old, or the listener stops.
+/// Serves one connection until it ends, is too old, makes way, or the listener stops.
 async fn connection(
     stream: TcpStream,
     router: Router,
     mut stopped: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Taken),
 ) {
-    let service = TowerToHyperService::new(router);
+    let seat = &place.1.0;
+    let pages = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        seat.begin();
+        let answer = pages.call(request);
+        async move {
+            let answer = answer.await;
+            seat.end();
+            answer
+        }
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -140,6 +158,7 @@ async fn connection(
             connection.await
         }
         () = sleep(Duration::from_millis(HTTP_CONNECTION_MS_MAX)) => return,
+        () = seat.left() => return,
     };
     if let Err(error) = result {
         tracing::debug!(%error, "an HTTP connection ended");

@@ -7,6 +7,7 @@ mod disk;
 mod families;
 mod health;
 mod listen;
+mod seats;
 
 pub use listen::{HttpServer, serve};
 

@@ -24,6 +24,8 @@ use cluster::group_set::GroupSet;
 use cluster::record::frame::{FrameWriter, stamp};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -128,7 +130,7 @@ impl Storage {
         let engine = &shared.engine;
         let refused = |reason: String| NodeError::Data(self.folder.clone(), reason);
         let began = clock::monotonic_nanos();
-        let (found, damaged) = self.recover(shared, config.cluster.enabled).map_err(refused)?;
+        let (found, damaged, lossy) = self.recover_within(shared, config).map_err(refused)?;
         let items = (0..engine.shard_count()).map(|i| engine.lock(i).store().stats().items).sum();
         let millis = (clock::monotonic_nanos() - began) / 1_000_000;
         server.set_recovery(RecoveryFacts { millis, records: found.applied, items });
@@ -172,29 +174,91 @@ impl Storage {
         let last_snapshot_ms = found.snapshots.last().and_then(|file| modified_ms(&file.path));
         let hooks = Hooks { on_state, want_snapshot, last_snapshot_ms };
         let thread = log.start(lane, collector(&found), hooks)?;
+        let log = Running { log, thread };
         damaged.iter().for_each(|group| engine.drop_group(group));
-        Ok(Restored { log: Some(Running { log, thread }), damaged })
+        if (lossy || evictions(engine) > 0)
+            && let Err(reason) = keep_loss(snapshots)
+        {
+            log.stop();
+            return Err(refused(reason));
+        }
+        Ok(Restored { log: Some(log), damaged })
     }
 }
 
+/// Items had no room while data was loaded, and the log says nothing of it: they would come back,
+/// even those that are deleted or written anew meanwhile. A snapshot without them is to be on disk
+/// before anybody is served.
+fn keep_loss(snapshots: &Snapshotter) -> Result<(), String> {
+    tracing::warn!("not all of the data had room: writing a snapshot of what has, before serving");
+    let told = |reason| format!("no snapshot of what had room could be written: {reason}");
+    snapshots.save().map_err(told)
+}
+
+/// Items that were evicted since the node began.
+fn evictions(engine: &Engine) -> u64 {
+    (0..engine.shard_count()).map(|i| engine.lock(i).store().stats().evictions).sum()
+}
+
 impl Storage {
+    /// Brings back what is on disk; whether items of it had no room. Where the policy would not
+    /// let them go, a little more than the bound may be used meanwhile; beyond that the node does
+    /// not start.
+    fn recover_within(
+        &self,
+        shared: &Shared,
+        config: &Config,
+    ) -> Result<(Outcome, GroupSet, bool), String> {
+        let engine = &*shared.engine;
+        let (clustered, policy) = (config.cluster.enabled, config.memory.policy_in_force());
+        let bound = engine.max_memory().filter(|_| !policy.evicts_all());
+        let Some(bound) = bound else {
+            let (found, damaged, refused) = self.recover(shared, clustered)?;
+            return Ok((found, damaged, refused > 0));
+        };
+        let items = config.memory.items_bound();
+        let wide = bound.saturating_add(bound / limits::RECOVERY_SPARE_PART);
+        engine.set_limits(Some(wide), items);
+        let recovered = self.recover(shared, clustered);
+        // Unless it was set meanwhile.
+        if engine.max_memory() == Some(wide) {
+            engine.set_limits(Some(bound), items);
+        }
+        let (found, damaged, refused) = recovered?;
+        if refused > 0 {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            return Err(format!(
+                "the data does not fit into memory.max_memory ({} MiB), and memory.policy ({}) \
+                 lets none of it go. Nothing was changed. It needs about {} MiB",
+                mib(bound),
+                policy.name(),
+                mib(wide.saturating_add(refused)),
+            ));
+        }
+        Ok((found, damaged, false))
+    }
+
     /// Brings back what the snapshots and the log hold. A node of a cluster gives up what is
-    /// damaged: these groups.
-    fn recover(&self, shared: &Shared, clustered: bool) -> Result<(Outcome, GroupSet), String> {
-        let found = self.load(shared)?;
+    /// damaged: these groups. Tells the bytes of items that had no room, too.
+    fn recover(
+        &self,
+        shared: &Shared,
+        clustered: bool,
+    ) -> Result<(Outcome, GroupSet, u64), String> {
+        let (found, refused) = self.load(shared)?;
         if found.is_sound() {
-            return self.settle(found).map(|found| (found, GroupSet::default()));
+            return self.settle(found).map(|found| (found, GroupSet::default(), refused));
         }
         if !clustered {
             return Err(told_damage(&self.folder, &found));
         }
         let damaged: GroupSet = found.corrupt.iter().map(|corrupt| corrupt.group).collect();
         self.give_up(shared, &found)?;
-        let found = self.load(shared)?;
+        let (found, refused) = self.load(shared)?;
         if !found.is_sound() {
             return Err(told_damage(&self.folder, &found));
         }
-        self.settle(found).map(|found| (found, damaged))
+        self.settle(found).map(|found| (found, damaged, refused))
     }
 
     /// Moves what is damaged aside, and forgets what was read.
@@ -220,11 +284,11 @@ impl Storage {
         Ok(())
     }
 
-    /// Reads all there is into the engine.
-    fn load(&self, shared: &Shared) -> Result<Outcome, String> {
+    /// Reads all there is into the engine. Tells about how many bytes had no room.
+    fn load(&self, shared: &Shared) -> Result<(Outcome, u64), String> {
         let engine = &*shared.engine;
         let began = clock::monotonic_nanos();
-        let loader = Loader { engine, full: AtomicU64::new(0) };
+        let loader = Loader { engine, refused: Mutex::default() };
         let told = AtomicU64::new(began);
         let progress = |at: Progress| {
             let (is_applying, bytes, bytes_total) = (at.applying, at.bytes, at.bytes_total);
@@ -244,14 +308,16 @@ impl Storage {
         if shared.notice.word().is_ending() {
             return Err("the node ends before its data is loaded".into());
         }
-        let full = loader.full.load(Ordering::Relaxed);
-        if full > 0 {
-            tracing::error!(records = full, "items had no room: memory.max_memory is too small");
+        let refused = loader.refused.into_inner();
+        if !refused.is_empty() {
+            let items = refused.len();
+            tracing::error!(items, "items had no room: memory.max_memory is too small");
         }
+        let refused = refused.values().map(|bytes| bytes + limits::RECOVERY_ITEM_BYTES).sum();
         let millis = (clock::monotonic_nanos() - began) / 1_000_000;
         let (groups, records) = (found.groups.len(), found.applied);
         tracing::info!(groups, records, millis, "loaded the data");
-        Ok(found)
+        Ok((found, refused))
     }
 
     /// Takes away what a crash left at the end of the log.
@@ -365,7 +431,8 @@ fn take_back(lane: &mut Lane, found: &Outcome) -> Result<(), LaneError> {
 /// Gives records to the engine.
 struct Loader<'a> {
     engine: &'a Engine,
-    full: AtomicU64,
+    /// Items that had no room, by the hashes of their names, and how long they are.
+    refused: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Target for Loader<'_> {
@@ -380,9 +447,11 @@ impl Target for Loader<'_> {
             .iter()
             .map(|&Payload { group, bytes, time }| engine::Payload { group, bytes, now: now(time) })
             .collect();
-        let mut full = 0;
-        let done = self.engine.apply(&given, &mut full);
-        self.full.fetch_add(full, Ordering::Relaxed);
+        let mut refused = Vec::new();
+        let done = self.engine.apply(&given, &mut refused);
+        if !refused.is_empty() {
+            self.refused.lock().extend(refused.iter().map(|item| (item.hash, item.bytes)));
+        }
         done.map_err(|(at, _)| at)
     }
 

@@ -54,7 +54,8 @@ pub(super) fn list(args: Args<'_>) -> Result<Filter, String> {
     if args.get(0).eq_ignore_ascii_case(b"type") && args.len() == 2 {
         properties.nobody = !is_normal(args.get(1))?;
     } else if args.get(0).eq_ignore_ascii_case(b"id") && args.len() > 1 {
-        let id = |word: &[u8]| number::unsigned(word).filter(|id| *id > 0);
+        // Nobody has 0 or less; Redis takes it.
+        let id = |word: &[u8]| number::integer(word).map(|id| u64::try_from(id).unwrap_or(0));
         let ids: Option<Vec<u64>> = args.from(1).iter().map(id).collect();
         properties.ids = Some(ids.ok_or("ERR Invalid client ID")?);
     } else {

@@ -63,6 +63,7 @@ pub struct Pulse {
     command: AtomicUsize,
     /// It is to end, whatever it is doing.
     ended: AtomicBool,
+    held: AtomicBool,
 }
 
 impl Deref for Client {
@@ -120,6 +121,7 @@ macro_rules! flag {
 impl Client {
     flag!(is_authenticated, set_authenticated, authenticated, "it may do more than authenticate");
     flag!(is_waiting, set_waiting, waiting, "it waits for a pause or a sleep to end");
+    flag!(is_held, set_held, held, "its answers wait for the disk, not for it");
     flag!(is_no_evict, set_no_evict, no_evict, "CLIENT NO-EVICT is on");
     flag!(is_no_touch, set_no_touch, no_touch, "CLIENT NO-TOUCH is on");
 

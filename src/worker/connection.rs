@@ -258,7 +258,7 @@ impl Connection {
     fn wait_for_log(&mut self, worker: &Worker) -> Poll<Option<Turn>> {
         let Some(log) = &worker.shared.log else { return Poll::Ready(None) };
         let Some(held) = &mut self.held else {
-            if log.is_full() {
+            if worker.gate.is_full(log) {
                 worker.gate.wait(self.seat, &mut self.gate_round);
                 log.ring();
                 return Poll::Pending;
@@ -271,6 +271,7 @@ impl Connection {
         }
         let stop = held.stop;
         self.held = None;
+        Sender::release(&self.peer);
         let view = worker.shared.views.load();
         if view.as_ref().and_then(|view| view.as_deref()).is_some_and(|view| !view.is_leased()) {
             // Whether they count is not known: another node may be the primary already.

@@ -16,6 +16,7 @@ use crate::command::{Args, Command, Time};
 use crate::engine::{Access, Engine, ShardGuard};
 use crate::metrics::CommandIndex;
 use crate::wal::log::Log;
+use cluster::group_set::GroupSet;
 use cluster::record::Seq;
 use cluster::slot::{Group, Slot};
 
@@ -183,8 +184,7 @@ impl Batch<'_, '_> {
                     note_writes(session, view, command);
                 }
                 if let Some(log) = self.gate {
-                    // It may have looked at any group.
-                    engine.each_log_position(|group, seq| note(log, group, seq, self.waits));
+                    note_all(engine, log, command, self.waits);
                 }
                 self.count(spec.id.index(), slow_since);
                 Rare::Done(None)
@@ -271,6 +271,19 @@ fn note(log: &Log, group: Group, seq: Seq, waits: &mut Vec<(Group, Seq)>) {
     if !log.is_durable(group, seq) {
         waits.push((group, seq));
     }
+}
+
+/// An answer depends on the newest records of the groups that the command looked at.
+fn note_all(engine: &Engine, log: &Log, command: &Command<'_>, waits: &mut Vec<(Group, Seq)>) {
+    let groups: GroupSet = match command {
+        Command::Key(name, _) => [Slot::of(name).group()].into_iter().collect(),
+        Command::Keys(op) => slots(op).map(Slot::group).collect(),
+        // It may have looked at any group.
+        Command::Space(_) => {
+            return engine.each_log_position(|group, seq| note(log, group, seq, waits));
+        }
+    };
+    groups.iter().for_each(|group| note(log, group, engine.log_seq(group), waits));
 }
 
 /// Batches of at least this many commands are prefetched.

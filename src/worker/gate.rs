@@ -61,6 +61,12 @@ impl Gate {
         held.may_go(log)
     }
 
+    /// Whether writers have to wait, since the log is full: the other look before [`Gate::wait`].
+    pub(super) fn is_full(&self, log: &Log) -> bool {
+        self.looked.set(log.rounds());
+        log.is_full()
+    }
+
     /// Answers are held: the log is asked for a round when all connections that have something
     /// to read had their turn, so that one sync serves them all.
     pub(super) fn ask(&self) {
@@ -68,7 +74,8 @@ impl Gate {
     }
 
     /// Gives the connection in `seat` a turn when the log has come further than when
-    /// [`Gate::may_go`] last looked. `since` remembers for which look it has asked already.
+    /// [`Gate::may_go`] or [`Gate::is_full`] last looked, which must have been for this connection.
+    /// `since` remembers for which look it has asked already.
     pub(super) fn wait(&self, seat: usize, since: &mut u64) {
         let looked = self.looked.get();
         if *since != looked + 1 {

@@ -69,12 +69,21 @@ impl Sender {
         Ok(())
     }
 
-    /// Keeps the worker's output, which must not go out yet.
+    /// Keeps the worker's output, which must not go out yet. Till [`Sender::release`] it is not the
+    /// client's fault that it stays.
     #[cold]
     pub(super) fn hold(&mut self, out: &mut Output, peer: &Peer) {
+        peer.session.client.set_held(true);
         if !out.is_empty() {
             self.keep(out, 0, peer);
         }
+    }
+
+    /// What was held may go: the client's time to take it begins.
+    #[cold]
+    pub(super) fn release(peer: &Peer) {
+        peer.session.client.sent_nanos.set(clock::monotonic_nanos());
+        peer.session.client.set_held(false);
     }
 
     #[cold]

@@ -42,6 +42,9 @@ fn overdue(client: &Client, settings: &Settings, now: u64) -> Option<&'static st
     if !client.is_authenticated() && late(settings.auth, client.opened_nanos) {
         return Some("it did not authenticate in time");
     }
+    if client.is_held() {
+        return None;
+    }
     if client.output_bytes.get() > 0 {
         return late(settings.write, client.sent_nanos.get()).then_some("it takes no answers");
     }
@@ -86,5 +89,7 @@ mod tests {
         client.output_bytes.set(1);
         client.sent_nanos.set(1000 * SECOND);
         assert!(!late(1060) && late(1061), "answers not taken");
+        client.set_held(true);
+        assert!(!late(5000), "answers that wait for the disk");
     }
 }

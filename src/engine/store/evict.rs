@@ -148,7 +148,8 @@ impl Store {
         true
     }
 
-    /// Evicts until `blocks` more fit; whether anything changed. Above a bound that was lowered,
+    /// Evicts until `blocks` more fit; whether the index has changed, even if nothing went: a slot
+    /// found before is not to be used then. Above a bound that was lowered,
     /// as happens whenever the node divides its memory anew, a write frees what it takes and no
     /// more: the rest is for [`Store::pay`] and [`Store::shrink_step`].
     #[cold]
@@ -159,7 +160,7 @@ impl Store {
             // Open segments that everything was evicted from hold blocks for nothing.
             if step % SHRINK_STEPS == 0 {
                 self.segments.close_empty();
-                self.index.compact();
+                changed |= self.index.compact();
             }
             if self.used_bytes() + blocks * self.arena.block_bytes() as u64 <= goal {
                 break;

@@ -8,19 +8,32 @@ use cluster::slot::{GROUPS, Group};
 const RANDOM_TRIES: u64 = 64;
 
 impl Store {
-    /// Visits live items of a group in hash order, from position `from` on: at least `want` of
-    /// them if there are as many, and always all of one position. Returns where to go on, or
-    /// `None` at the end of the group. Items that stay are visited exactly once by a walk that
-    /// starts at 0 and goes on where it is told, whatever else comes and goes meanwhile.
+    /// Visits live items of a group in hash order, from position `from` on, until `want` were seen,
+    /// dead ones included, if there are as many; always all of one position. Returns where to go
+    /// on, or `None` at the end of the group. Items that stay are visited exactly once by a walk
+    /// that starts at 0 and goes on where it is told, whatever else comes and goes meanwhile.
     pub fn walk(
         &self,
         group: Group,
         from: u32,
         want: usize,
         now: Time,
+        visit: impl FnMut(&[u8], Item<'_>),
+    ) -> Option<u32> {
+        self.walk_counted(group, from, want, now, &mut 0, visit)
+    }
+
+    /// As [`Store::walk`]; `seen` is how many items were looked at, dead ones included.
+    pub(in crate::engine) fn walk_counted(
+        &self,
+        group: Group,
+        from: u32,
+        want: usize,
+        now: Time,
+        seen: &mut usize,
         mut visit: impl FnMut(&[u8], Item<'_>),
     ) -> Option<u32> {
-        let (mut position, mut seen) = (from, 0);
+        let mut position = from;
         let (mut words, mut order) = (Vec::new(), Vec::new());
         loop {
             words.clear();
@@ -33,18 +46,18 @@ impl Store {
             order.sort_unstable();
             let mut last = None;
             for &(at, offset) in &order {
-                if seen >= want && last != Some(at) {
+                if *seen >= want && last != Some(at) {
                     return Some(at);
                 }
                 last = Some(at);
+                *seen += 1;
                 let item = self.view(offset);
                 if item.deadline.is_none_or(|d| d > now) {
-                    seen += 1;
                     visit(self.segments.item(offset).key, item);
                 }
             }
             position = u32::try_from(next).ok()?;
-            if seen >= want {
+            if *seen >= want {
                 return Some(position);
             }
         }

@@ -222,7 +222,10 @@ impl Work<'_> {
                 kept?;
                 let engine = &self.here.engine;
                 engine.execute_for(command, self.duty, self.now, Access::Counted, answer)?;
-                engine.each_log_position(|group, seq| self.here.note(group, seq, waits));
+                each_key(command, |key| {
+                    let group = Slot::of(key).group();
+                    self.here.note(group, engine.log_seq(group), waits);
+                });
                 Ok(())
             }
             several => self.on_each_key(several, waits, answer),

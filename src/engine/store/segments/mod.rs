@@ -116,7 +116,8 @@ impl Segments {
     fn place(&self, offset: u64) -> (NonNull<u8>, usize) {
         let segment = &self.list[self.segment_of(offset) as usize];
         let at = (offset as u32) & ((1 << self.shift) - 1);
-        debug_assert!(at < segment.len);
+        // The length below would wrap: no slice may be made of that, in no build.
+        assert!(at < segment.len, "an offset behind the end of its segment");
         let Some(block) = &segment.block else { unreachable!("an item in a freed segment") };
         // SAFETY: the offset of an item lies in its segment's block.
         (unsafe { block.ptr().add(at as usize) }, (segment.len - at) as usize)
