@@ -1,12 +1,12 @@
 //! A node's part in a cluster, put together: the control plane, replication, and a thread that
 //! hands what one of them says to the others and to the workers. Holds no logic of its own.
 
-use super::NodeError;
 use super::admin::Admin;
 use super::copies::{self, COPIES_CALL, Heard, LAGS_CALL};
 use super::forward;
+use super::{CONTROL_FOLDER, NodeError};
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, WalPolicy};
 use crate::control::{Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
@@ -97,6 +97,8 @@ impl Cluster {
         let (propose, proposals) = mpsc::channel(limits::CLUSTER_PROPOSALS_MAX);
         let control = start_control(config, &membership, shared, announced, !restored.is_empty())?;
         let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
+        let on_disk = shared.log.as_ref().is_some_and(|l| l.policy() != WalPolicy::None);
+        let saving = snapshots.filter(|_| on_disk).cloned();
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
         let (forwarding, pressed) = (shared.clone(), shared.clone());
@@ -115,6 +117,7 @@ impl Cluster {
                 let _ = propose.try_send(changes);
             }),
             on_roles: Box::new(move || stirred.views.stir()),
+            save_copy: Box::new(move |group| saving.as_ref().map(|s| s.save_copy(group))),
             on_copied: Box::new(move || {
                 // One that is being written will be followed by another.
                 let _ = asked.as_ref().map(|snapshots| snapshots.begin(Purpose::Rewrite));
@@ -230,7 +233,7 @@ fn start_control(
         node: membership.node(),
         store: match folder.as_os_str().is_empty() {
             true => Store::Memory,
-            false => Store::Folder(folder.join("control")),
+            false => Store::Folder(folder.join(CONTROL_FOLDER)),
         },
         seeds: cluster.seeds.clone(),
         addresses,

@@ -13,6 +13,7 @@ use crate::wal::backup;
 use crate::wal::collect::Collector;
 use crate::wal::files::Files;
 use crate::wal::lane::{Lane, LaneError, LaneOptions};
+use crate::wal::lock;
 use crate::wal::log::{Hooks, Log, LogState};
 use crate::wal::recovery::repair::{Repair, repair};
 use crate::wal::recovery::{self, BadPayload, Outcome, Payload, Progress, Target};
@@ -24,9 +25,8 @@ use cluster::group_set::GroupSet;
 use cluster::record::frame::{FrameWriter, stamp};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,13 +104,10 @@ impl Storage {
             return Err(refused(reason.into()));
         }
         fs::create_dir_all(folder.join(segment::FOLDER)).map_err(|e| refused(e.to_string()))?;
-        let path = folder.join("LOCK");
-        let owned = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let owned = owned.map_err(|e| refused(e.to_string()))?;
-        // SAFETY: a descriptor of our own.
-        if unsafe { libc::flock(owned.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        let owned = lock::take(&folder).map_err(|e| refused(e.to_string()))?;
+        let Some(owned) = owned else {
             return Err(refused("another node is running on it".into()));
-        }
+        };
         Ok(Some(Storage { folder, files, _owned: owned }))
     }
 

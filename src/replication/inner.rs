@@ -21,6 +21,7 @@ use cluster::slot::Group;
 use cluster::time::Millis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 /// What the tasks of the thread share.
@@ -42,6 +43,7 @@ pub(super) struct Inner {
     pub(super) copied: Option<Millis>,
     pub(super) propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     pub(super) on_roles: Box<dyn Fn() + Send>,
+    pub(super) save_copy: Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>,
     pub(super) on_copied: Box<dyn Fn() + Send>,
     /// Copies that are coming.
     pub(super) staging: Staging,

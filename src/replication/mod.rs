@@ -28,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// What this node is of which cluster, as the control plane publishes it.
 #[derive(Clone, Debug)]
@@ -60,6 +60,9 @@ pub struct Options {
     pub propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     /// Told when groups begin or cease to be served here.
     pub on_roles: Box<dyn Fn() + Send>,
+    /// Begins to write a group that was received as a copy to the disk, if there is one, and tells
+    /// when it is there.
+    pub save_copy: Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>,
     /// Told when copies were received that the log on disk does not hold.
     pub on_copied: Box<dyn Fn() + Send>,
     /// Answers what other nodes ask.
