@@ -1,5 +1,6 @@
 //! `crabcache demo` as people run it: processes on loopback that are one cache, then gone; and the
-//! story of three nodes: form, write, stop all, come back, kill, fail over, return, add, remove, stop all once more.
+//! story of three nodes: form, write, stop all, come back, kill, fail over, return, add, remove,
+//! stop all once more.
 
 mod common;
 mod demo_world;

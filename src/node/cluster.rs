@@ -11,7 +11,7 @@ use crate::control::{Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
-use crate::replication::{Calls, Followers, Options, Replicator, World};
+use crate::replication::{Calls, Followers, Options, Replicator, SaveCopy, World};
 use crate::security::{Identity, JoinToken};
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
@@ -97,8 +97,6 @@ impl Cluster {
         let (propose, proposals) = mpsc::channel(limits::CLUSTER_PROPOSALS_MAX);
         let control = start_control(config, &membership, shared, announced, !restored.is_empty())?;
         let _ = shared.others.admin.set(Box::new(Admin(control.clone())));
-        let on_disk = shared.log.as_ref().is_some_and(|l| l.policy() != WalPolicy::None);
-        let saving = snapshots.filter(|_| on_disk).cloned();
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
         let (forwarding, pressed) = (shared.clone(), shared.clone());
@@ -117,7 +115,7 @@ impl Cluster {
                 let _ = propose.try_send(changes);
             }),
             on_roles: Box::new(move || stirred.views.stir()),
-            save_copy: Box::new(move |group| saving.as_ref().map(|s| s.save_copy(group))),
+            save_copy: save_copy(shared, snapshots),
             on_copied: Box::new(move || {
                 // One that is being written will be followed by another.
                 let _ = asked.as_ref().map(|snapshots| snapshots.begin(Purpose::Rewrite));
@@ -165,6 +163,13 @@ impl Cluster {
         self.replicator.shutdown();
         self.control.shutdown();
     }
+}
+
+/// Writes copies to the disk as they come, where there is a log on it that goes on from them.
+fn save_copy(shared: &Shared, snapshots: Option<&Arc<Snapshotter>>) -> SaveCopy {
+    let on_disk = shared.log.as_ref().is_some_and(|log| log.policy() != WalPolicy::None);
+    let snapshots = snapshots.filter(|_| on_disk).cloned();
+    Box::new(move |group| snapshots.as_ref().map(|snapshots| snapshots.save_copy(group)))
 }
 
 /// What other nodes may ask of this one on the data plane.

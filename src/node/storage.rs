@@ -179,7 +179,7 @@ impl Storage {
     /// damaged: these groups.
     fn recover(&self, shared: &Shared, clustered: bool) -> Result<(Outcome, GroupSet), String> {
         let found = self.load(shared)?;
-        if !clustered && !(found.is_sound() && found.unsaved.is_empty()) {
+        if !(clustered || found.is_sound() && found.unsaved.is_empty()) {
             return Err(told_damage(&self.folder, &found));
         }
         if found.is_sound() {

@@ -42,6 +42,9 @@ pub struct World {
 /// Answers calls of other nodes on the data plane.
 pub type Calls = Arc<dyn Fn(NodeId, u8, Bytes) -> Answer + Send + Sync>;
 
+/// See [`Options::save_copy`].
+pub type SaveCopy = Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>;
+
 /// What replication is started with.
 pub struct Options {
     /// The data plane's endpoint.
@@ -62,7 +65,7 @@ pub struct Options {
     pub on_roles: Box<dyn Fn() + Send>,
     /// Begins to write a group that was received as a copy to the disk, if there is one, and tells
     /// when it is there.
-    pub save_copy: Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>,
+    pub save_copy: SaveCopy,
     /// Told when copies were received that the log on disk does not hold.
     pub on_copied: Box<dyn Fn() + Send>,
     /// Answers what other nodes ask.

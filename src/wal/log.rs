@@ -3,6 +3,7 @@
 //! written again, to another segment.
 
 mod figures;
+mod put;
 
 pub use figures::Figures;
 
@@ -18,6 +19,7 @@ use cluster::record::{Epoch, Seq};
 use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
+use put::put;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -488,21 +490,4 @@ impl Writer {
         }
         self.log.set_state(LogState::Failing(reason));
     }
-}
-
-/// Puts the frames of a piece into the lane; their bytes.
-fn put(lane: &mut Lane, piece: &LogPiece) -> Result<u64, LaneError> {
-    let mut bytes = 0;
-    for frame in 0..piece.frames() {
-        let salt = lane.begin_frame(piece.frame_bytes(frame))?;
-        let mut done = Ok(());
-        piece.seal(frame, salt, |part| {
-            if done.is_ok() {
-                done = lane.put(part);
-            }
-        });
-        done?;
-        bytes += piece.frame_bytes(frame) as u64;
-    }
-    Ok(bytes)
 }
