@@ -41,6 +41,9 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+/// Where a node of a cluster keeps what the cluster agreed on, below its data folder.
+pub const CONTROL_FOLDER: &str = "control";
+
 /// Why a node did not start, or ended otherwise than it should.
 #[derive(Debug)]
 pub enum NodeError {

@@ -1,5 +1,6 @@
 //! `crabcache demo` as people run it: processes on loopback that are one cache, then gone; and the
-//! story of three nodes: form, write, stop all, come back, kill, fail over, return, add, remove.
+//! story of three nodes: form, write, stop all, come back, kill, fail over, return, add, remove,
+//! stop all once more.
 
 mod common;
 mod demo_world;
@@ -115,6 +116,13 @@ fn copied(demo: &Demo, value: &str) {
 fn all_again(demo: Demo, value: &str) -> Demo {
     let base = demo.base;
     let dir = demo.stop();
+    for node in 1..=3 {
+        let data = dir.join(format!("node-{node}")).join("data");
+        assert!(data.join("wal").is_dir(), "{}", data.display());
+        let data = data.to_str().expect("a name");
+        let found = crabcache(&["wal", "verify", "--data-dir", data]).output().expect("it runs");
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
+    }
     let demo = Demo::start_at(&dir, base);
     demo.well(3);
     (1..=3).for_each(|node| read_all(&demo, node, value));
@@ -148,5 +156,6 @@ fn the_story_of_three_nodes() {
     demo.stop_other(4);
     demo.well(3);
     read_all(&demo, 1, "three");
-    demo.stop();
+    // Groups have come and gone on all of them.
+    all_again(demo, "three").stop();
 }

@@ -210,9 +210,12 @@ fn continue_without_wal_goes_on_and_says_that_nothing_is_kept() {
         let metrics = site.get("/metrics");
         assert!(metrics.contains("crabcache_wal_state{state=\"given_up\"} 1"), "{metrics}");
         assert!(client.text(&["INFO", "persistence"]).contains("aof_last_write_status:err"));
+        // The log is lost, the data is not: a snapshot holds it.
+        site.mend();
+        client.check(&["SAVE"], "+OK\r\n");
         assert!(matches!(site.stop(), Err(NodeError::Log)));
         let site = Site::start(folder.path(), &["wal.policy=sync"]);
-        has(&mut site.connect(), &["before"]);
+        has(&mut site.connect(), &["before", "during", "after"]);
         site.stop().expect("well");
     }
 }

@@ -9,6 +9,7 @@ use crabcache::clock::random_u64;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -118,7 +119,7 @@ fn with_less_memory_nothing_old_and_nothing_deleted_comes_back() {
     let dir = format!("data.dir={}", folder.path().display());
     let less = ["memory.max_memory=8MiB", "memory.policy=noeviction"];
     let on = ["server.port=0", "http.port=0", "wal.policy=async", "memory.shards=4", &dir];
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+    let out = Command::new(env!("CARGO_BIN_EXE_crabcache"))
         .arg("server")
         .args(on.iter().chain(&less).flat_map(|set| ["--set", set]))
         .output()
@@ -216,7 +217,7 @@ fn two_nodes_do_not_share_a_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = start(folder.path(), &["wal.policy=async"]);
     let dir = format!("data.dir={}", folder.path().display());
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+    let out = Command::new(env!("CARGO_BIN_EXE_crabcache"))
         .args(["server", "--set", "server.port=0", "--set", "http.port=0", "--set", &dir])
         .output()
         .expect("the binary runs");
@@ -355,7 +356,7 @@ fn a_damaged_log_is_told_with_the_command_that_helps() {
     std::fs::write(&first, &bytes).expect("written");
 
     let crabcache = |words: &[&str]| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+        let out = Command::new(env!("CARGO_BIN_EXE_crabcache"))
             .args(words)
             .output()
             .expect("the binary runs");
@@ -421,7 +422,7 @@ fn sigterm_while_the_data_is_loaded_is_obeyed_at_once() {
     stop(start(folder.path(), &["wal.policy=async"]));
     // Who opens this to read waits for a writer, for ever.
     let endless = folder.path().join("wal").join("00000000000000000099.wal");
-    let made = std::process::Command::new("mkfifo").arg(&endless).status().expect("mkfifo runs");
+    let made = Command::new("mkfifo").arg(&endless).status().expect("mkfifo runs");
     assert!(made.success());
     let dir = format!("data.dir={}", folder.path().display());
     for end in ["SIGTERM", "SIGINT"] {
@@ -437,5 +438,55 @@ fn sigterm_while_the_data_is_loaded_is_obeyed_at_once() {
     std::fs::remove_file(&endless).expect("removed");
     let node = start(folder.path(), &["wal.policy=async"]);
     assert!(node.connect().text(&["INFO", "persistence"]).contains("loading:0"));
+    stop(node);
+}
+
+/// Runs `crabcache wal` on a folder; its exit code and what it said.
+fn wal(word: &str, folder: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crabcache"));
+    let done = command.args(["wal", word, "--data-dir"]).arg(folder).output().expect("it runs");
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_flipped_bit_after_a_clean_end_is_damage() {
+    for policy in ["wal.policy=async", "wal.policy=sync"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let node = start(folder.path(), &[policy]);
+        let mut client = node.connect();
+        for i in 0..50 {
+            client.check(&["SET", &format!("item:{i}"), "v"], "+OK\r\n");
+        }
+        stop(node);
+        let (code, said) = wal("verify", folder.path());
+        assert!(code == Some(0) && said.contains("sound") && !said.contains("torn"), "{said}");
+        let path = folder.path().join("wal").join("00000000000000000001.wal");
+        let whole = std::fs::read(&path).expect("a file of the log");
+        for item in ["item:0", "item:25", "item:49"] {
+            let at = whole.windows(item.len()).position(|bytes| bytes == item.as_bytes());
+            let mut bytes = whole.clone();
+            bytes[at.expect("it was logged")] ^= 1;
+            std::fs::write(&path, &bytes).expect("written");
+            let (code, said) = wal("verify", folder.path());
+            assert!(code == Some(1) && said.contains("DAMAGE"), "{item}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_running_node_is_not_repaired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = start(folder.path(), &["wal.policy=async"]);
+    let mut client = node.connect();
+    client.check(&["SET", "a", "1"], "+OK\r\n");
+    let (code, said) = wal("repair", folder.path());
+    assert!(code == Some(2) && said.contains("a node is running"), "{said}");
+    assert!(wal("verify", folder.path()).1.contains("a node is running"));
+    stop(node);
+    let (code, said) = wal("repair", folder.path());
+    assert!(code == Some(0) && said.contains("nothing to repair"), "{said}");
+    let node = start(folder.path(), &["wal.policy=async"]);
+    assert_eq!(get(&mut node.connect(), "a").as_deref(), Some("1"));
     stop(node);
 }

@@ -309,6 +309,79 @@ fn what_was_truncated_stays_away_even_behind_a_newer_snapshot() {
     assert!(outcome.is_sound());
 }
 
+/// As [`header`], in a later epoch.
+fn later(kind: Kind, group: u16, epoch: u64, seq: u64) -> Header {
+    Header { epoch: Epoch(epoch), ..header(kind, group, seq) }
+}
+
+#[test]
+fn a_group_that_begins_and_is_dropped_in_one_frame_is_gone() {
+    let disk = Disk::new();
+    let mut log = Bytes::new(Sort::Segment, 1);
+    log.set(3, 1).set(3, 2).frame(&[
+        (header(Kind::Effects, 4, 1), &value(4, 1)),
+        (later(Kind::EpochStart, 3, 2, 3), b""),
+        (later(Kind::Drop, 3, 2, 3), b""),
+    ]);
+    log.synced();
+    disk.write(&log);
+    let (found, outcome) = disk.recover(2);
+    assert_eq!(found, model(&[(4, 1..=1)]));
+    assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
+    // What follows the drop in its own frame counts.
+    log.frame(&[
+        (header(Kind::Drop, 4, 1), b""),
+        (later(Kind::Effects, 4, 2, 1), &value(4, 1)),
+        (later(Kind::Effects, 4, 2, 2), &value(4, 2)),
+    ]);
+    disk.write(log.synced());
+    let (found, outcome) = disk.recover(1);
+    assert_eq!(found, model(&[(4, 1..=2)]));
+    assert!(outcome.is_sound(), "{outcome:?}");
+}
+
+#[test]
+fn a_copy_received_again_counts_behind_an_older_drop() {
+    let disk = Disk::new();
+    let mut log = Bytes::new(Sort::Segment, 1);
+    log.set(3, 1).set(3, 2).frame(&[(header(Kind::Drop, 3, 2), b"")]);
+    log.frame(&[(header(Kind::Base, 3, 2), b"")]).set(3, 3).set(4, 1).synced();
+    disk.write(&log);
+    disk.write(&snapshot(1, &[(3, 2)]));
+    let (found, outcome) = disk.recover(2);
+    assert_eq!(found, model(&[(3, 1..=3), (4, 1..=1)]));
+    assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
+    // Dropped once more, it is gone, its snapshot with it.
+    disk.write(log.frame(&[(header(Kind::Drop, 3, 3), b"")]).synced());
+    let (found, outcome) = disk.recover(2);
+    assert_eq!(found, model(&[(4, 1..=1)]));
+    assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn a_copy_that_no_snapshot_holds_is_none() {
+    for older in [false, true] {
+        let disk = Disk::new();
+        let mut log = Bytes::new(Sort::Segment, 1);
+        log.set(3, 1).frame(&[(header(Kind::Drop, 3, 1), b"")]);
+        log.frame(&[(header(Kind::Effects, 4, 1), &value(4, 1)), (header(Kind::Base, 3, 5), b"")]);
+        log.frame(&[(header(Kind::Effects, 3, 6), b"x"), (header(Kind::Effects, 4, 2), b"4:2")]);
+        disk.write(log.synced());
+        if older {
+            disk.write(&snapshot(1, &[(3, 1)]));
+        }
+        let (found, outcome) = disk.recover(2);
+        assert_eq!(found, model(&[(4, 1..=2)]));
+        assert!(outcome.is_sound() && outcome.truncate.is_empty(), "{outcome:?}");
+        assert_eq!(outcome.unsaved, [Group::new(3).expect("a group")]);
+        // Said to be gone, it is as if it never was.
+        disk.write(log.frame(&[(header(Kind::Drop, 3, 0), b"")]).synced());
+        let (found, outcome) = disk.recover(2);
+        assert_eq!(found, model(&[(4, 1..=2)]));
+        assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
+    }
+}
+
 #[test]
 fn leftovers_of_an_earlier_use_are_nothing() {
     let disk = Disk::new();

@@ -408,7 +408,7 @@ fn a_log_that_fails_and_a_stop_leave_nothing() {
 fn start(
     folder: &Path,
     files: Arc<dyn Files>,
-    settle: impl Fn() -> io::Result<()> + Send + 'static,
+    settle: impl Fn() -> io::Result<()> + Send + Sync + 'static,
 ) -> (Snapshotter, Arc<Mutex<Vec<usize>>>) {
     let engine = Arc::new(recording(4));
     set_many(&engine, 1000);
@@ -469,4 +469,21 @@ fn a_snapshot_at_hand_does_not_hold_up_the_end() {
     snapshotter.stop();
     assert!(saved.lock().len() <= 1);
     assert!(names(dir.path()).iter().all(|name| !snapshot::is_unfinished(name)));
+}
+
+#[test]
+fn a_copy_is_written_while_a_snapshot_of_everything_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path();
+    let (snapshotter, saved) = start(folder, Arc::new(SystemFiles), || Ok(()));
+    let group = |number| Group::new(number).expect("a group");
+    let told = [group(5), group(7)].map(|group| snapshotter.save_copy(group));
+    told.into_iter().for_each(|told| told.blocking_recv().expect("written"));
+    let files = names(folder).len();
+    assert!((1..=2).contains(&files), "{:?}", names(folder));
+    assert!(saved.lock().is_empty(), "no log is needless by it");
+    snapshotter.save().expect("saved");
+    assert_eq!(names(folder), [snapshot::file_name(files as u64 + 1)], "it takes their place");
+    snapshotter.stop();
+    assert!(snapshotter.save_copy(group(5)).blocking_recv().is_err(), "the node ends");
 }

@@ -2,14 +2,15 @@
 //! format; `wal::recovery` does.
 
 use super::WRONG_USE;
+use crate::node::CONTROL_FOLDER;
 use crate::wal::recovery::inspect::inspect;
 use crate::wal::recovery::repair::{self, Action, Repair, repair};
 use crate::wal::recovery::{Outcome, RecoveryError};
-use crate::wal::segment;
+use crate::wal::{lock, segment};
 use clap::{Args, Subcommand};
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What to do with the log.
@@ -79,16 +80,44 @@ fn check(options: &Verify) -> Result<ExitCode, RecoveryError> {
         eprintln!("crabcache: there is no {}", dir.display());
         return Ok(ExitCode::from(WRONG_USE));
     }
-    let outcome = repair::check(&dir)?;
-    if options.json {
-        tell(format_args!("{}", json(&outcome)))
-    } else {
-        say(&outcome)
+    if lock::is_owned(&options.data_dir) {
+        eprintln!("crabcache: a node is running on it: what is being written looks like damage");
     }
-    Ok(if outcome.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let outcome = repair::check(&dir)?;
+    let found = Found { clustered: is_clustered(&options.data_dir), outcome };
+    if options.json {
+        tell(format_args!("{}", json(&found)))
+    } else {
+        say(&found)
+    }
+    Ok(if found.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn say(outcome: &Outcome) {
+/// What was found, and where.
+struct Found {
+    clustered: bool,
+    outcome: Outcome,
+}
+
+impl Found {
+    fn is_sound(&self) -> bool {
+        self.outcome.is_sound() && (self.clustered || self.outcome.unsaved.is_empty())
+    }
+
+    /// Whether nobody need look: not when whole frames stand behind a write that was cut short,
+    /// though a power failure explains them.
+    fn is_well(&self) -> bool {
+        self.is_sound() && self.outcome.cut.as_ref().is_none_or(|cut| cut.frames == 0)
+    }
+}
+
+/// Whether the folder is that of a node of a cluster, which fetches again what it lacks.
+fn is_clustered(data_dir: &Path) -> bool {
+    data_dir.join(CONTROL_FOLDER).is_dir()
+}
+
+fn say(found: &Found) {
+    let outcome = &found.outcome;
     let (files, snapshots) = (outcome.segments.len(), outcome.snapshots.len());
     tell(format_args!(
         "{files} files of the log, {snapshots} snapshots, {} groups",
@@ -110,13 +139,25 @@ fn say(outcome: &Outcome) {
             corrupt.offset
         ));
     }
+    if !outcome.unsaved.is_empty() {
+        let groups = outcome.unsaved.len();
+        tell(format_args!("{groups} groups were received as copies that no snapshot holds"));
+    }
     tell(format_args!(
         "{}",
-        if outcome.is_sound() { "sound" } else { "DAMAGED: try wal repair --force --dry-run" }
+        match (found.is_sound(), found.is_well()) {
+            (true, true) => "sound",
+            (true, false) => {
+                "CUT SHORT with whole frames behind: after a power failure that may be; else it is \
+                 damage. A start, or wal repair, puts them into a file of their own"
+            }
+            (false, _) => "DAMAGED: try wal repair --force --dry-run",
+        }
     ));
 }
 
-fn json(outcome: &Outcome) -> serde_json::Value {
+fn json(found: &Found) -> serde_json::Value {
+    let outcome = &found.outcome;
     let cut = outcome.cut.as_ref().map(|cut| {
         serde_json::json!({ "file": cut.path, "offset": cut.offset, "bytes": cut.bytes,
             "frames": cut.frames })
@@ -130,7 +171,8 @@ fn json(outcome: &Outcome) -> serde_json::Value {
             "file": corrupt.path, "offset": corrupt.offset })
     });
     serde_json::json!({
-        "sound": outcome.is_sound(),
+        "sound": found.is_sound(),
+        "unsaved": outcome.unsaved.len(),
         "segments": outcome.segments.len(),
         "snapshots": outcome.snapshots.len(),
         "groups": outcome.groups.len(),
@@ -148,6 +190,14 @@ fn mend(options: &RepairOptions) -> Result<ExitCode, RecoveryError> {
     let dir = data_dir.join(segment::FOLDER);
     if !dir.is_dir() {
         eprintln!("crabcache: there is no {}", dir.display());
+        return Ok(ExitCode::from(WRONG_USE));
+    }
+    let owned = lock::take(data_dir).map_err(|error| {
+        let path = data_dir.clone();
+        RecoveryError::Io { path, source: error }
+    })?;
+    if owned.is_none() && !dry_run {
+        eprintln!("crabcache: a node is running on {}: stop it first", data_dir.display());
         return Ok(ExitCode::from(WRONG_USE));
     }
     let done = repair(&dir, Repair { dry_run: *dry_run, force: *force })?;

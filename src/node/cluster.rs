@@ -1,17 +1,17 @@
 //! A node's part in a cluster, put together: the control plane, replication, and a thread that
 //! hands what one of them says to the others and to the workers. Holds no logic of its own.
 
-use super::NodeError;
 use super::admin::Admin;
 use super::copies::{self, COPIES_CALL, Heard, LAGS_CALL};
 use super::forward;
+use super::{CONTROL_FOLDER, NodeError};
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, WalPolicy};
 use crate::control::{Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
-use crate::replication::{Calls, Followers, Options, Replicator, World};
+use crate::replication::{Calls, Followers, Options, Replicator, SaveCopy, World};
 use crate::security::{Identity, JoinToken};
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
@@ -115,6 +115,7 @@ impl Cluster {
                 let _ = propose.try_send(changes);
             }),
             on_roles: Box::new(move || stirred.views.stir()),
+            save_copy: save_copy(shared, snapshots),
             on_copied: Box::new(move || {
                 // One that is being written will be followed by another.
                 let _ = asked.as_ref().map(|snapshots| snapshots.begin(Purpose::Rewrite));
@@ -162,6 +163,13 @@ impl Cluster {
         self.replicator.shutdown();
         self.control.shutdown();
     }
+}
+
+/// Writes copies to the disk as they come, where there is a log on it that goes on from them.
+fn save_copy(shared: &Shared, snapshots: Option<&Arc<Snapshotter>>) -> SaveCopy {
+    let on_disk = shared.log.as_ref().is_some_and(|log| log.policy() != WalPolicy::None);
+    let snapshots = snapshots.filter(|_| on_disk).cloned();
+    Box::new(move |group| snapshots.as_ref().map(|snapshots| snapshots.save_copy(group)))
 }
 
 /// What other nodes may ask of this one on the data plane.
@@ -230,7 +238,7 @@ fn start_control(
         node: membership.node(),
         store: match folder.as_os_str().is_empty() {
             true => Store::Memory,
-            false => Store::Folder(folder.join("control")),
+            false => Store::Folder(folder.join(CONTROL_FOLDER)),
         },
         seeds: cluster.seeds.clone(),
         addresses,

@@ -13,6 +13,7 @@ use crate::wal::backup;
 use crate::wal::collect::Collector;
 use crate::wal::files::Files;
 use crate::wal::lane::{Lane, LaneError, LaneOptions};
+use crate::wal::lock;
 use crate::wal::log::{Hooks, Log, LogState};
 use crate::wal::recovery::repair::{Repair, repair};
 use crate::wal::recovery::{self, BadPayload, Outcome, Payload, Progress, Target};
@@ -26,9 +27,8 @@ use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,13 +106,10 @@ impl Storage {
             return Err(refused(reason.into()));
         }
         fs::create_dir_all(folder.join(segment::FOLDER)).map_err(|e| refused(e.to_string()))?;
-        let path = folder.join("LOCK");
-        let owned = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let owned = owned.map_err(|e| refused(e.to_string()))?;
-        // SAFETY: a descriptor of our own.
-        if unsafe { libc::flock(owned.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        let owned = lock::take(&folder).map_err(|e| refused(e.to_string()))?;
+        let Some(owned) = owned else {
             return Err(refused("another node is running on it".into()));
-        }
+        };
         Ok(Some(Storage { folder, files, _owned: owned }))
     }
 
@@ -246,13 +243,15 @@ impl Storage {
         clustered: bool,
     ) -> Result<(Outcome, GroupSet, u64), String> {
         let (found, refused) = self.load(shared)?;
-        if found.is_sound() {
-            return self.settle(found).map(|found| (found, GroupSet::default(), refused));
-        }
-        if !clustered {
+        if !(clustered || found.is_sound() && found.unsaved.is_empty()) {
             return Err(told_damage(&self.folder, &found));
         }
-        let damaged: GroupSet = found.corrupt.iter().map(|corrupt| corrupt.group).collect();
+        if found.is_sound() {
+            let unsaved: GroupSet = found.unsaved.iter().copied().collect();
+            return self.settle(found).map(|found| (found, unsaved, refused));
+        }
+        let damaged = found.corrupt.iter().map(|corrupt| corrupt.group);
+        let damaged: GroupSet = damaged.chain(found.unsaved.iter().copied()).collect();
         self.give_up(shared, &found)?;
         let (found, refused) = self.load(shared)?;
         if !found.is_sound() {
@@ -332,6 +331,10 @@ impl Storage {
             let (bytes, frames) = (cut.bytes, cut.frames);
             tracing::warn!(%path, offset, bytes, frames, "cut off a write that was not finished");
         }
+        if !found.unsaved.is_empty() {
+            let groups = found.unsaved.len();
+            tracing::warn!(groups, "copies that were not on disk yet: fetched again");
+        }
         if found.time.0 > clock::now().0 {
             tracing::warn!("the machine's clock is behind the data: deadlines come late");
         }
@@ -390,14 +393,22 @@ fn modified_ms(path: &Path) -> Option<u64> {
 
 /// What is damaged, and what to do.
 fn told_damage(folder: &Path, found: &Outcome) -> String {
-    let places: Vec<String> = found
-        .damages
-        .iter()
-        .take(limits::RECOVERY_DAMAGES_TOLD_MAX)
-        .map(|damage| format!("{} at byte {}", damage.path.display(), damage.offset))
-        .collect();
-    let corrupt = found.corrupt.len();
-    let more = found.damages.len().saturating_sub(places.len());
+    let at = |path: &Path, offset: u64| format!("{} at byte {offset}", path.display());
+    let mut places: Vec<String> =
+        found.damages.iter().map(|damage| at(&damage.path, damage.offset)).collect();
+    if places.is_empty() {
+        // All that is there can be read; what is missing shows in single groups.
+        let corrupt = found.corrupt.iter().map(|bad| {
+            let (group, why) = (bad.group.number(), bad.why.name());
+            format!("group {group}: {why}, {}", at(&bad.path, bad.offset))
+        });
+        let unsaved = found.unsaved.iter();
+        let unsaved = unsaved.map(|group| format!("group {}: its snapshot", group.number()));
+        places = corrupt.chain(unsaved).collect();
+    }
+    let corrupt = found.corrupt.len() + found.unsaved.len();
+    let more = places.len().saturating_sub(limits::RECOVERY_DAMAGES_TOLD_MAX);
+    places.truncate(limits::RECOVERY_DAMAGES_TOLD_MAX);
     let more = if more > 0 { format!(" and {more} more places") } else { String::new() };
     let folder = folder.display();
     format!(

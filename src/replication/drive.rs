@@ -12,7 +12,7 @@ use crate::limits;
 use crate::peer::{Endpoint, Receiver};
 use bytes::Bytes;
 use cluster::control::Position;
-use cluster::message::Message;
+use cluster::message::{Message, ResyncDone};
 use cluster::node::NodeId;
 use cluster::record::select::Selection;
 use cluster::replication::{Digester, Input, Output, Replication};
@@ -61,6 +61,7 @@ impl Drive {
             copied: None,
             propose: options.propose,
             on_roles: options.on_roles,
+            save_copy: options.save_copy,
             on_copied: options.on_copied,
             staging: Staging::new(options.backlog_bytes),
             damaged: options.damaged,
@@ -143,6 +144,9 @@ impl Drive {
         let mut broken = Vec::new();
         while let Some(output) = inner.core.as_mut().and_then(Replication::poll) {
             match output {
+                Output::Send(to, Message::ResyncDone(done)) if done.complete => {
+                    tokio::task::spawn_local(self.clone().have_copy(to, done));
+                }
                 Output::Send(to, message) => {
                     if inner.send(to, &message).is_err() {
                         broken.push(to);
@@ -161,6 +165,30 @@ impl Drive {
         inner.tell_delay();
         drop(inner);
         broken.into_iter().for_each(|node| self.reset(node));
+    }
+
+    /// Says that a copy has come, once it is on disk: until then it is to count nowhere.
+    async fn have_copy(self, to: NodeId, done: ResyncDone) {
+        let (saved, number) = {
+            let mut inner = self.0.borrow_mut();
+            let saved = (inner.save_copy)(done.group);
+            (saved, inner.streams.of(to).number)
+        };
+        if let Some(saved) = saved
+            && saved.await.is_err()
+        {
+            // The node ends.
+            return;
+        }
+        let mut inner = self.0.borrow_mut();
+        if !inner.streams.is_current(to, number) {
+            return;
+        }
+        let broken = inner.send(to, &Message::ResyncDone(done)).is_err();
+        drop(inner);
+        if broken {
+            self.reset(to);
+        }
     }
 
     /// Gives up both streams to and from a node: they are made anew.

@@ -5,7 +5,7 @@ use super::drive::ResyncId;
 use super::source::Source;
 use super::staging::{Part, Staging};
 use super::streams::{AllStreams, records_of};
-use super::{Followers, Lags, World, resync};
+use super::{Followers, Lags, SaveCopy, World, resync};
 use crate::clock;
 use crate::engine::{Engine, Followed, LogPiece, Role};
 use crate::limits;
@@ -42,6 +42,7 @@ pub(super) struct Inner {
     pub(super) copied: Option<Millis>,
     pub(super) propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     pub(super) on_roles: Box<dyn Fn() + Send>,
+    pub(super) save_copy: SaveCopy,
     pub(super) on_copied: Box<dyn Fn() + Send>,
     /// Copies that are coming.
     pub(super) staging: Staging,

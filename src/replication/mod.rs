@@ -28,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// What this node is of which cluster, as the control plane publishes it.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub struct World {
 
 /// Answers calls of other nodes on the data plane.
 pub type Calls = Arc<dyn Fn(NodeId, u8, Bytes) -> Answer + Send + Sync>;
+
+/// See [`Options::save_copy`].
+pub type SaveCopy = Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>;
 
 /// What replication is started with.
 pub struct Options {
@@ -60,6 +63,9 @@ pub struct Options {
     pub propose: Box<dyn Fn(Vec<GroupChange>) + Send>,
     /// Told when groups begin or cease to be served here.
     pub on_roles: Box<dyn Fn() + Send>,
+    /// Begins to write a group that was received as a copy to the disk, if there is one, and tells
+    /// when it is there.
+    pub save_copy: SaveCopy,
     /// Told when copies were received that the log on disk does not hold.
     pub on_copied: Box<dyn Fn() + Send>,
     /// Answers what other nodes ask.

@@ -69,6 +69,8 @@ struct Segment {
     synced: u64,
     /// The last such offset that stands in it itself; 0: none.
     noted: u64,
+    /// Where the note ends that nothing stands behind; 0: none.
+    settled: u64,
     /// Up to here its bytes were written once; a multiple of a block.
     filled: u64,
 }
@@ -219,10 +221,39 @@ impl Lane {
         if self.position() == self.segment.synced {
             return Ok(());
         }
-        if self.segment.noted != self.segment.synced {
-            self.append(&note(self.segment.synced, self.segment.header.salt))?;
-            self.segment.noted = self.segment.synced;
+        let Segment { synced, noted, settled, .. } = self.segment;
+        if noted != synced && settled != synced {
+            self.note()?;
         }
+        self.write_through()
+    }
+
+    /// Notes in the segment how far it is synced, when nothing more comes for now: with that, what
+    /// cannot be read before it is damage, and nothing is a write cut short. Does nothing when it
+    /// has been done, or when there is something to be synced.
+    ///
+    /// # Errors
+    /// When writing or syncing fails: the segment is given up.
+    pub fn settle(&mut self) -> Result<(), LaneError> {
+        self.check()?;
+        let (position, Segment { synced, settled, bytes, .. }) = (self.position(), &self.segment);
+        let nothing = position == HEADER_BYTES as u64 || position == *settled;
+        if nothing || position != *synced || position + NOTE_BYTES_MAX > *bytes {
+            return Ok(());
+        }
+        self.note()?;
+        self.write_through()?;
+        self.segment.settled = self.segment.synced;
+        Ok(())
+    }
+
+    fn note(&mut self) -> Result<(), LaneError> {
+        self.append(&note(self.segment.synced, self.segment.header.salt))?;
+        self.segment.noted = self.segment.synced;
+        Ok(())
+    }
+
+    fn write_through(&mut self) -> Result<(), LaneError> {
         self.write()?;
         let synced = self.segment.file.sync();
         self.or_give_up(synced, Operation::Sync)?;
@@ -351,7 +382,7 @@ impl Segment {
         let Taken { file, path, written } = pool.take(&header, bytes)?;
         let synced = HEADER_BYTES as u64;
         let filled = if written { bytes } else { synced };
-        Ok(Segment { file, path, header, bytes, synced, noted: 0, filled })
+        Ok(Segment { file, path, header, bytes, synced, noted: 0, settled: 0, filled })
     }
 }
 

@@ -3,6 +3,7 @@
 //! written again, to another segment.
 
 mod figures;
+mod put;
 
 pub use figures::Figures;
 
@@ -18,6 +19,7 @@ use cluster::record::{Epoch, Seq};
 use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
+use put::put;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -112,15 +114,15 @@ impl Log {
         self.bell.ring();
     }
 
-    /// Returns when the log is on disk up to these records.
+    /// Returns when the log is on disk up to these records, or will never be: was given up.
     ///
     /// # Errors
-    /// When it was given up, or the node is ending.
+    /// When the node is ending.
     pub fn settle(&self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()> {
         let mut state = self.state.lock();
         while !groups.iter().all(|&(group, _, seq)| self.is_durable(group, seq)) {
-            if let LogState::GivenUp(reason) = &*state {
-                return Err(io::Error::other(reason.clone()));
+            if let LogState::GivenUp(_) = &*state {
+                return Ok(());
             }
             if self.ended.load(Ordering::Acquire) {
                 return Err(io::Error::other("the node is ending"));
@@ -372,7 +374,16 @@ impl Writer {
 
     fn write_or_sync(&mut self, ending: bool) -> Result<(), LaneError> {
         let now = clock::monotonic_nanos();
-        if !self.is_sync_due(now, ending) || self.unsynced.is_empty() {
+        let due = self.is_sync_due(now, ending);
+        if self.unsynced.is_empty() {
+            let idle = now.saturating_sub(self.synced_nanos) >= limits::WAL_IDLE_MS * 1_000_000;
+            if idle || ending {
+                self.lane.settle()?;
+            }
+            self.well();
+            return Ok(());
+        }
+        if !due {
             return self.lane.write();
         }
         let began = clock::monotonic_nanos();
@@ -398,11 +409,19 @@ impl Writer {
         }
         (self.written, self.unsynced_bytes) = (0, 0);
         self.log.figures.unsynced_bytes.store(0, Ordering::Relaxed);
+        self.well();
+        if ending {
+            self.lane.settle()?;
+        }
+        Ok(())
+    }
+
+    /// What there was is on disk.
+    fn well(&mut self) {
         if std::mem::take(&mut self.failing) {
             tracing::info!("the log is written again");
             self.log.set_state(LogState::Well);
         }
-        Ok(())
     }
 
     /// The lane has gone on to another segment. What the piece at hand holds may stand in either:
@@ -471,21 +490,4 @@ impl Writer {
         }
         self.log.set_state(LogState::Failing(reason));
     }
-}
-
-/// Puts the frames of a piece into the lane; their bytes.
-fn put(lane: &mut Lane, piece: &LogPiece) -> Result<u64, LaneError> {
-    let mut bytes = 0;
-    for frame in 0..piece.frames() {
-        let salt = lane.begin_frame(piece.frame_bytes(frame))?;
-        let mut done = Ok(());
-        piece.seal(frame, salt, |part| {
-            if done.is_ok() {
-                done = lane.put(part);
-            }
-        });
-        done?;
-        bytes += piece.frame_bytes(frame) as u64;
-    }
-    Ok(bytes)
 }

@@ -13,6 +13,7 @@ pub mod collect;
 pub mod files;
 mod gather;
 pub mod lane;
+pub mod lock;
 pub mod log;
 pub mod recovery;
 pub mod segment;

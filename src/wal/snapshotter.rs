@@ -1,5 +1,7 @@
 //! The thread that writes snapshots, one at a time, at a bounded rate; and what it tells of them.
 
+mod copies;
+
 use super::files::Files;
 use super::snapshot::{self, Host, SnapshotDone, SnapshotError, Target};
 use crate::clock;
@@ -8,20 +10,22 @@ use crate::engine::Engine;
 use crate::limits::SNAPSHOT_PAUSE_MS_MAX;
 use cluster::record::{Epoch, Salt, Seq};
 use cluster::slot::Group;
+use copies::{Copy, CopyClerk};
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Told when a snapshot is on disk: up to which record it holds each group.
-pub type OnSaved = Box<dyn Fn(&[(Group, Seq)]) + Send>;
+pub type OnSaved = Box<dyn Fn(&[(Group, Seq)]) + Send + Sync>;
 /// Returns when the log is on disk up to these records, or says why it cannot be.
-pub type Settle = Box<dyn Fn(&[(Group, Epoch, Seq)]) -> io::Result<()> + Send>;
+pub type Settle = Box<dyn Fn(&[(Group, Epoch, Seq)]) -> io::Result<()> + Send + Sync>;
 
 /// What a [`Snapshotter`] works with.
 pub struct SnapshotterOptions {
@@ -89,7 +93,7 @@ impl fmt::Debug for Snapshotter {
 /// Writes snapshots, on a thread of its own that ends with it.
 pub struct Snapshotter {
     desk: Arc<Desk>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Where the thread and those who ask it meet.
@@ -99,6 +103,8 @@ struct Desk {
     changed: Condvar,
     /// [`State::ended`], for who must not hold up a thread; the greatest number at the end.
     ended: watch::Sender<u64>,
+    /// The number of the next snapshot.
+    next: AtomicU64,
 }
 
 /// Somebody waits for a snapshot, until this is dropped.
@@ -128,6 +134,8 @@ struct State {
     /// How many were tried to their end, and the last of them that is on disk.
     ended: u64,
     written: u64,
+    /// Groups to be written at once.
+    copies: Vec<Copy>,
     stop: bool,
 }
 
@@ -147,10 +155,17 @@ impl Snapshotter {
             }
             next = next.max(snapshot::number_of(&file.name).map_or(0, |n| n.saturating_add(1)));
         }
-        let clerk = Clerk { desk: desk.clone(), options, next };
+        desk.next.store(next, Ordering::Relaxed);
+        let options = Arc::new(options);
+        let snapshotter = Snapshotter { desk: desk.clone(), threads: Mutex::default() };
+        let clerk = Clerk { desk: desk.clone(), options: options.clone() };
+        let copies = CopyClerk { desk, options };
+        // When the second cannot be made, the first ends with the snapshotter.
         let thread = std::thread::Builder::new().name("snapshots".into());
-        let thread = Mutex::new(Some(thread.spawn(move || clerk.work())?));
-        Ok(Snapshotter { desk, thread })
+        snapshotter.threads.lock().push(thread.spawn(move || clerk.work())?);
+        let thread = std::thread::Builder::new().name("copies".into());
+        snapshotter.threads.lock().push(thread.spawn(move || copies.work())?);
+        Ok(snapshotter)
     }
 
     /// Begins a snapshot of all groups.
@@ -257,9 +272,10 @@ impl Snapshotter {
     pub fn stop(&self) {
         self.desk.state.lock().stop = true;
         self.desk.changed.notify_all();
-        let thread = self.thread.lock().take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that writes snapshots ended by itself");
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread that writes snapshots ended by itself");
+            }
         }
         self.desk.ended.send_replace(u64::MAX);
     }
@@ -304,12 +320,11 @@ impl State {
 /// The thread's side.
 struct Clerk {
     desk: Arc<Desk>,
-    options: SnapshotterOptions,
-    next: u64,
+    options: Arc<SnapshotterOptions>,
 }
 
 impl Clerk {
-    fn work(mut self) {
+    fn work(self) {
         while self.next_request() {
             let saved = self.save();
             match &saved {
@@ -337,17 +352,11 @@ impl Clerk {
         !state.stop
     }
 
-    fn save(&mut self) -> Result<SnapshotDone, SnapshotError> {
-        let options = &self.options;
-        let number = self.next;
-        self.next += 1;
-        let salt = Salt::new((clock::random_u64() as u32).max(1));
-        let salt = salt.unwrap_or_else(|| unreachable!("it is not 0"));
-        let files = &*options.files;
-        let target = Target { files, folder: &options.folder, number, salt };
+    fn save(&self) -> Result<SnapshotDone, SnapshotError> {
+        let options = &*self.options;
         let mut pacer = Pacer { desk: &self.desk, options, due_nanos: 0 };
-        let done = snapshot::write(&options.engine, &target, Group::all(), &mut pacer)?;
-        self.remove_before(number);
+        let done = write(&self.desk, options, Group::all(), &mut pacer)?;
+        self.remove_before(done.number);
         let table: Vec<_> = done.groups.iter().map(|(group, _, seq)| (*group, *seq)).collect();
         (options.on_saved)(&table);
         Ok(done)
@@ -368,6 +377,20 @@ impl Clerk {
             tracing::warn!("an old snapshot cannot be removed: {error}");
         }
     }
+}
+
+/// Writes a snapshot of these groups, with a number of its own.
+fn write(
+    desk: &Desk,
+    options: &SnapshotterOptions,
+    groups: impl Iterator<Item = Group>,
+    host: &mut dyn Host,
+) -> Result<SnapshotDone, SnapshotError> {
+    let number = desk.next.fetch_add(1, Ordering::Relaxed);
+    let salt = Salt::new((clock::random_u64() as u32).max(1));
+    let salt = salt.unwrap_or_else(|| unreachable!("it is not 0"));
+    let target = Target { files: &*options.files, folder: &options.folder, number, salt };
+    snapshot::write(&options.engine, &target, groups, host)
 }
 
 /// Keeps a snapshot to its rate.

@@ -2,11 +2,11 @@
 //! backup before it makes anything, and all of the snapshot before that gets its name.
 
 use super::{BackupError, BackupFacts, RESTORING, verify};
+use crate::wal::lock;
 use crate::wal::segment::{self, FileKind, HEADER_BYTES};
 use crate::wal::snapshot;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// Restores the backup `from` to the folder `to`, which must be empty or not there. Returns what
@@ -57,7 +57,7 @@ fn check_place(to: &Path) -> Result<(), BackupError> {
     if names.iter().all(|name| name == "lost+found") {
         return Ok(());
     }
-    if is_owned(&to.join("LOCK")) {
+    if lock::is_owned(to) {
         return Err(place("a node is running on it: stop it, and restore to another folder"));
     }
     if names.iter().any(|name| name == RESTORING) {
@@ -66,13 +66,6 @@ fn check_place(to: &Path) -> Result<(), BackupError> {
         ));
     }
     Err(place("there is something in it; a backup is restored to an empty folder"))
-}
-
-/// Whether a node holds the lock of its folder.
-fn is_owned(lock: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).open(lock) else { return false };
-    // SAFETY: a descriptor of our own; the lock goes with it.
-    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) != 0 }
 }
 
 fn sync_dir(folder: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@ use cluster::record::frame::FrameError;
 use cluster::slot::Group;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Where the log was cut short while it was written.
@@ -140,11 +140,21 @@ impl std::error::Error for RecoveryError {
     }
 }
 
-/// Cuts the file off where its last whole frame ends, and syncs that.
+/// Cuts the file off where its last whole frame ends, and syncs that. Whole frames behind that are
+/// kept in a file beside it, in case somebody misses them.
 ///
 /// # Errors
 /// When the file cannot be changed.
 pub fn cut_tail(cut: &Cut) -> io::Result<()> {
+    if cut.frames > 0 {
+        let mut source = File::open(&cut.path)?;
+        source.seek(SeekFrom::Start(cut.offset))?;
+        let kept = aside(&cut.path);
+        let mut kept = File::create_new(kept)?;
+        io::copy(&mut source.take(cut.bytes), &mut kept)?;
+        kept.sync_all()?;
+        sync_folder(&cut.path)?;
+    }
     let file = OpenOptions::new().write(true).open(&cut.path)?;
     file.set_len(cut.offset)?;
     file.sync_all()

@@ -33,6 +33,10 @@ pub struct Outcome {
     pub damages: Vec<Damage>,
     /// Groups that lost something, or may have.
     pub corrupt: Vec<Corrupt>,
+    /// Groups whose log goes on from a copy that no snapshot holds: the node ended before that was
+    /// on disk. Nothing of them was applied. In a cluster another node still has them; a node that
+    /// is alone never receives a copy, and lacks a snapshot.
+    pub unsaved: Vec<Group>,
     /// The greatest time of any group.
     pub time: GroupTime,
     /// The files of the log.
@@ -76,6 +80,7 @@ impl Outcome {
 
     pub(super) fn new(plan: &Plan, blank: Vec<PathBuf>, threads: &[Replayed]) -> Outcome {
         let mut out = Outcome { blank, damages: damages(plan), ..Outcome::default() };
+        out.unsaved = plan.unsaved().collect();
         out.cut = plan.log.last().and_then(|file| file.cut.clone());
         out.segments = plan.log.iter().filter(|f| f.salt.is_some()).map(facts).collect();
         out.snapshots = plan.snapshots.iter().filter(|f| f.is_whole()).map(facts).collect();

@@ -67,7 +67,8 @@ pub fn repair(dir: &Path, how: Repair) -> Result<Vec<Action>, RecoveryError> {
     }
     for (i, file) in snapshots.iter().enumerate().filter(|(_, file)| !file.is_whole()) {
         // One that a later one replaces is of no use, and not missed.
-        let needless = snapshots[i + 1..].iter().any(FileSurvey::is_whole);
+        let needless =
+            snapshots[i + 1..].iter().any(FileSurvey::is_whole) && !is_missed(dir, file)?;
         if needless || how.force {
             move_aside(&file.path, how, &mut done)?;
         } else {
@@ -97,6 +98,12 @@ pub fn repair(dir: &Path, how: Repair) -> Result<Vec<Action>, RecoveryError> {
         give_up(dir, how, &mut done)?;
     }
     Ok(done)
+}
+
+/// Whether a group may lack what a damaged snapshot held; later ones need not hold all groups.
+fn is_missed(dir: &Path, file: &FileSurvey) -> Result<bool, RecoveryError> {
+    let found = check(dir)?;
+    Ok(!found.unsaved.is_empty() || found.corrupt.iter().any(|bad| bad.path == file.path))
 }
 
 /// Puts what is left of a file of the log in its place.

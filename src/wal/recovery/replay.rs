@@ -140,11 +140,11 @@ impl Replay<'_> {
     /// A frame of the log in its place, and those that waited for it.
     fn frame(&mut self, place: Place, frame: Frame<'_>) -> Result<(), RecoveryError> {
         self.offered.clear();
-        for Record { header, .. } in frame.records() {
+        for (i, Record { header, .. }) in frame.records().enumerate() {
             if header.kind == Kind::Synced {
                 self.order.synced();
             }
-            let dead = self.plan.is_dead(&header, (place.file, place.offset));
+            let dead = self.plan.is_dead(&header, (place.file, (place.offset, i)));
             self.offered.push(Offered { header, dead });
         }
         match self.order.offer(place, &self.offered, &mut self.marks) {

@@ -22,7 +22,7 @@ pub(super) struct FileSurvey {
     pub(super) synced: u64,
     pub(super) cut: Option<Cut>,
     /// Control records that count, and where they stand.
-    pub(super) controls: Vec<(u64, Header)>,
+    pub(super) controls: Vec<(Spot, Header)>,
     /// The last record of each group.
     pub(super) last: Vec<(Group, Seq)>,
     /// Where the record stands that closes a snapshot, if that is the last one.
@@ -30,6 +30,9 @@ pub(super) struct FileSurvey {
     /// Nothing was ever written to it.
     pub(super) blank: bool,
 }
+
+/// Where a record stands in a file: the offset of its frame, and its place in that.
+pub(super) type Spot = (u64, usize);
 
 /// A stretch of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ struct Run {
     to: u64,
     end: End,
     frames: u64,
-    controls: Vec<(u64, Header)>,
+    controls: Vec<(Spot, Header)>,
     last: Vec<Seq>,
     synced: u64,
     closed: bool,
@@ -159,8 +162,8 @@ fn run(stream: &mut FrameStream) -> std::io::Result<Run> {
             Ok((at, frame)) => {
                 run.frames += 1;
                 run.closed = false;
-                for record in frame.records() {
-                    run.note(at, &record.header, record.payload);
+                for (i, record) in frame.records().enumerate() {
+                    run.note((at, i), &record.header, record.payload);
                 }
             }
             Err(end) => {
@@ -172,13 +175,13 @@ fn run(stream: &mut FrameStream) -> std::io::Result<Run> {
 }
 
 impl Run {
-    fn note(&mut self, at: u64, header: &Header, payload: &[u8]) {
+    fn note(&mut self, at: Spot, header: &Header, payload: &[u8]) {
         let group = usize::from(header.group.number());
         match header.kind {
             Kind::Synced => {
                 let offset = payload.try_into().map(u64::from_le_bytes).unwrap_or(0);
                 self.synced = self.synced.max(offset);
-                self.closed = offset == at;
+                self.closed = offset == at.0;
             }
             Kind::Effects | Kind::EpochStart => {
                 self.last[group] = self.last[group].max(header.seq);
