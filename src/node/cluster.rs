@@ -100,8 +100,7 @@ impl Cluster {
         let (asked, stirred) = (snapshots.cloned(), shared.clone());
         let here = forward::here(shared);
         let (forwarding, pressed) = (shared.clone(), shared.clone());
-        let followers = Arc::new(Followers::default());
-        let heard = Arc::new(Heard::default());
+        let (followers, heard) = (Arc::new(Followers::default()), Arc::new(Heard::default()));
         let calls = calls(here.clone(), shared.clone(), followers.clone(), heard.clone());
         let replicator = Replicator::start(Options {
             endpoint: data_endpoint(config),
