@@ -98,7 +98,7 @@ impl Drive {
     /// The endpoint has something to say.
     pub(super) fn event(&self, event: Event) {
         match event {
-            Event::Down(node) => self.reset(node),
+            Event::Down(node) => self.lost_ours(node),
             Event::Stream(from, RECORDS, receiver) => {
                 tokio::task::spawn_local(self.clone().receive(from, receiver));
             }
@@ -193,8 +193,24 @@ impl Drive {
 
     /// Gives up both streams to and from a node: they are made anew.
     fn reset(&self, node: NodeId) {
+        let was_up = self.0.borrow_mut().streams.reset(node);
+        self.gone(node, was_up);
+        self.0.borrow().endpoint.disconnect(node);
+        self.pump();
+    }
+
+    /// Our connection to a node is lost, and our stream with it. The peer's may be a new one that
+    /// came before the news did: it stays, and ends by itself if it is not.
+    fn lost_ours(&self, node: NodeId) {
+        let was_up = self.0.borrow_mut().streams.lose_ours(node);
+        self.gone(node, was_up);
+        self.pump();
+    }
+
+    /// Forgets what was under way with a node.
+    fn gone(&self, node: NodeId, was_up: bool) {
         let mut inner = self.0.borrow_mut();
-        if inner.streams.reset(node) {
+        if was_up {
             inner.handle(Input::PeerDown(node));
             inner.followers.forget(node);
             inner.staging.forget_from(node);
@@ -205,9 +221,6 @@ impl Drive {
             task.abort();
             inner.handle(Input::ResyncFailed(to, group, id));
         }
-        inner.endpoint.disconnect(node);
-        drop(inner);
-        self.pump();
     }
 
     /// Opens the streams that are missing.

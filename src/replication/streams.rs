@@ -45,6 +45,12 @@ impl AllStreams {
         std::mem::take(&mut streams.up)
     }
 
+    /// Closes ours alone, if it is open; whether the peer had counted as there.
+    pub(super) fn lose_ours(&mut self, node: NodeId) -> bool {
+        let streams = self.of(node);
+        streams.ours.take().is_some() && std::mem::take(&mut streams.up)
+    }
+
     /// Whether something that began at `number` still counts.
     pub(super) fn is_current(&self, node: NodeId, number: u64) -> bool {
         self.0.get(&node).is_some_and(|streams| streams.number == number)
