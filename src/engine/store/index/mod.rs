@@ -135,19 +135,24 @@ impl Index {
         self.tables[group].count
     }
 
+    /// The leaf of this hash, if the group has any.
+    #[inline]
+    fn leaf_of(&self, group: usize, hash: u64) -> Option<u32> {
+        let table = &self.tables[group];
+        table.directory.get(table.slot_of(position_of(hash))).copied()
+    }
+
     /// Where a prefetch of the leaf of this hash should go.
     #[inline]
     pub(super) fn leaf(&self, group: usize, hash: u64) -> Option<*const u8> {
-        let table = &self.tables[group];
-        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        let leaf = self.leaf_of(group, hash)?;
         self.leaves.get(leaf as usize).map(|leaf| (&raw const *leaf).cast())
     }
 
     /// Where a prefetch for this hash should go.
     #[inline]
     pub(super) fn home(&self, group: usize, hash: u64) -> Option<*const u8> {
-        let table = &self.tables[group];
-        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        let leaf = self.leaf_of(group, hash)?;
         let bucket = self.leaves[leaf as usize].first_bucket(&self.chunks, tag_of(hash));
         Some(bucket.as_ptr().cast())
     }
@@ -171,8 +176,7 @@ impl Index {
         hash: u64,
         is_it: impl FnMut(Word) -> bool,
     ) -> Option<SlotRef> {
-        let table = &self.tables[group];
-        let leaf = *table.directory.get(table.slot_of(position_of(hash)))?;
+        let leaf = self.leaf_of(group, hash)?;
         let (bucket, slot, second) =
             self.leaves[leaf as usize].find(&self.chunks, tag_of(hash), is_it)?;
         Some(SlotRef { bucket, slot: slot as u8, second, leaf })
