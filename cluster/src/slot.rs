@@ -82,6 +82,10 @@ impl From<Group> for u16 {
 /// empty; else the whole key.
 #[inline]
 pub fn hash_tag(key: &[u8]) -> &[u8] {
+    // Without a way out of the loop, so that it looks at many bytes at once; most keys have no tag.
+    if !key.iter().fold(false, |found, &b| found | (b == b'{')) {
+        return key;
+    }
     let Some(open) = key.iter().position(|&b| b == b'{') else {
         return key;
     };

@@ -119,8 +119,12 @@ impl Engine {
             let (now, later) = rest.split_at(run);
             rest = later;
             let mut guard = self.lock(shard);
-            now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_slot(key));
-            now.iter().filter_map(|s| s.key.as_ref()).for_each(|key| guard.prefetch_item(key));
+            now.iter()
+                .filter_map(|s| s.key.as_ref())
+                .for_each(|key| guard.store.prefetch_slot(key));
+            now.iter()
+                .filter_map(|s| s.key.as_ref())
+                .for_each(|key| guard.store.prefetch_item(key));
             for step in now {
                 let Payload { group, now, .. } = payloads[step.payload - first];
                 let Step { effect, key, .. } = step;

@@ -10,6 +10,7 @@ mod journal;
 mod key;
 mod keys;
 mod log;
+mod peek;
 mod policy;
 mod replica;
 mod served;
@@ -23,6 +24,7 @@ pub use extents::BigBuffer;
 pub use glob::glob_match;
 pub use key::{HashSeed, Key};
 pub use log::LogPiece;
+pub use peek::ShardPeek;
 pub use policy::Policy;
 pub use replica::{FollowError, Followed};
 pub use served::{Duty, Unserved};
@@ -347,11 +349,10 @@ impl Engine {
         ShardGuard { shard: Some(self.shards[shard].0.lock()), arena: &self.arena }
     }
 
-    /// Locks a shard if nobody else has it.
+    /// Locks a shard, if nobody else has it, to ask for memory that commands will look at.
     #[inline]
-    pub fn try_lock(&self, shard: usize) -> Option<ShardGuard<'_>> {
-        let shard = self.shards[shard].0.try_lock()?;
-        Some(ShardGuard { shard: Some(shard), arena: &self.arena })
+    pub fn peek(&self, shard: usize) -> Option<ShardPeek<'_>> {
+        self.shards[shard].0.try_lock().map(ShardPeek)
     }
 
     /// Executes any command, taking the locks it needs.
@@ -461,24 +462,6 @@ impl Shard {
     /// Whether this node may answer reads of the group from its copy.
     pub fn serves_reads(&self, group: Group) -> bool {
         self.store.serves_reads(group)
-    }
-
-    /// Before the first round of a prefetch: the leaf of the index that tells where that is.
-    #[inline]
-    pub fn prefetch_leaf(&self, key: &Key<'_>) {
-        self.store.prefetch_leaf(key);
-    }
-
-    /// First round of a prefetch: the line of the index where a key stands.
-    #[inline]
-    pub fn prefetch_slot(&self, key: &Key<'_>) {
-        self.store.prefetch_slot(key);
-    }
-
-    /// Second round: the item, where the first has found it.
-    #[inline]
-    pub fn prefetch_item(&self, key: &Key<'_>) {
-        self.store.prefetch_item(key);
     }
 
     /// Its items.

@@ -2,6 +2,7 @@
 //! path's second half; knows no bytes of requests and no socket.
 
 use super::Worker;
+use super::ahead;
 use super::batch::{Frames, Stop};
 use super::plan::{Plan, is_slow};
 use super::route::slots;
@@ -66,9 +67,7 @@ impl Batch<'_, '_> {
         frames: Frames<'_>,
     ) -> (usize, Option<Stop>) {
         let engine = &*self.worker.shared.engine;
-        if plans.len() >= PREFETCH_FROM {
-            prefetch(engine, plans);
-        }
+        ahead::ask_for(engine, plans);
         let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan {
@@ -284,29 +283,6 @@ fn note_all(engine: &Engine, log: &Log, command: &Command<'_>, waits: &mut Vec<(
         }
     };
     groups.iter().for_each(|group| note(log, group, engine.log_seq(group), waits));
-}
-
-/// Batches of at least this many commands are prefetched.
-const PREFETCH_FROM: usize = 3;
-
-/// Asks for the cache lines that the plans will need, all at once: a batch then waits for memory
-/// about once instead of twice per command. Two rounds, since where an item is stands in the index.
-#[inline]
-fn prefetch(engine: &Engine, plans: &[Plan<'_>]) {
-    for plan in plans {
-        if let Plan::Key { shard, key, .. } = plan
-            && let Some(shard) = engine.try_lock(*shard)
-        {
-            shard.prefetch_slot(key);
-        }
-    }
-    for plan in plans {
-        if let Plan::Key { shard, key, .. } = plan
-            && let Some(shard) = engine.try_lock(*shard)
-        {
-            shard.prefetch_item(key);
-        }
-    }
 }
 
 impl After {
