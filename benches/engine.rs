@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::{Cell, Options, Report, Table, engine};
+use common::{Cell, Options, Preparer, Report, Table, engine};
 use crabcache::cli::bench::{Distribution, KeyChooser, KeyText, Random};
 use crabcache::clock;
 use crabcache::command::{KeyOp, SetCondition, SetExpiry, SetOp, Value};
 use crabcache::engine::{Engine, Key, ShardGuard};
 use crabcache::resp::{Encoder, Output, Version};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -84,7 +84,8 @@ fn measure(
     options: &Options,
 ) -> Vec<Cell> {
     let requests = Requests::new(keys, distribution);
-    let engine = engine(max_memory);
+    let engine = Arc::new(engine(max_memory));
+    let _preparer = Preparer::start(&engine);
     fill(&engine, &requests, keys);
     let nanos = if options.quick { ROUND_NANOS / 5 } else { ROUND_NANOS };
     run(&engine, &requests, 2, nanos / 4);

@@ -113,12 +113,19 @@ pub const ROLE_ITEMS_MAX: usize = 128;
 pub const REPLICA_EXPIRY_MS: u64 = 1000;
 /// Blocks that a step of upkeep gives up.
 pub const UPKEEP_BLOCKS_MAX: usize = 4;
+/// Leaves of the index that a step looks at in all.
+pub const STEP_LEAVES_MAX: usize = 2 * COMPACT_LEAVES_MAX;
 /// Segments weighed by a step in search of one to clean.
 pub const WEIGH_SEGMENTS_MAX: usize = 1024;
-/// A step of the engine ends when it has looked at so many live items …
+/// A step of the engine ends when it has looked at so many live items (what it has begun then, it
+/// finishes: at most as much again) …
 pub const STEP_ITEMS_MAX: usize = 1024;
-/// … or moved so many bytes; what it has begun then, it finishes: at most as much again.
+/// … or moved so many bytes …
 pub const STEP_BYTES_MAX: usize = 512 * 1024;
+/// … or passed over so many bytes of dead items, a cache line of each at most.
+pub const STEP_DEAD_BYTES_MAX: usize = 1024 * 1024;
+/// A write that finds no room after such a step is lent this part of the bound at most.
+pub const CREDIT_PART: u64 = 128;
 /// Items passed over in search of a victim for one candidate.
 pub const SECOND_CHANCES_MAX: u32 = 128;
 /// Leaves looked at by a step that empties a block of the index.

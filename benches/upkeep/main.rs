@@ -21,7 +21,7 @@ fn main() {
     let warm_mib = options.value("--warm").and_then(|mib| mib.parse().ok()).unwrap_or(WARM_MIB);
     world::warm(warm_mib * 1024 * 1024);
     report.remark(format!("{warm_mib} MiB of memory were touched and given back before."));
-    if options.wants("steps") {
+    if ["steps-growth", "steps-evict", "steps-expire"].iter().any(|part| options.wants(part)) {
         steps::measure(&options, &mut report);
     }
     if options.wants("reuse") {

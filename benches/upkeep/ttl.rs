@@ -5,6 +5,7 @@ use crate::common::{Cell, Options, Report, Table, sum};
 use crate::world::{ITEM_BYTES, World};
 use cluster::slot::{GROUPS, Group};
 use crabcache::cli::bench::Random;
+use crabcache::engine::Policy;
 
 /// Looks at the timer of upkeep in a simulated millisecond.
 const POLLS_PER_MS: u64 = 16;
@@ -25,7 +26,7 @@ struct Model {
 
 impl Model {
     fn new(max_memory: Option<u64>) -> Model {
-        let (world, expiring) = (World::new(max_memory), Vec::new());
+        let (world, expiring) = (World::new(max_memory, Policy::TinyLfu), Vec::new());
         Model { world, expiring, expired: vec![0], written: 0, due: 0.0 }
     }
 
@@ -234,7 +235,7 @@ pub(crate) fn measure_bounded(options: &Options, report: &mut Report) {
 fn bounded((name, mean_ms, longest_ms, draw): Mix, keys: u64) -> Vec<Cell> {
     const READ_EVERY_MS: u64 = 2_500;
     let bound = keys * (ITEM_BYTES + 16) / 2;
-    let mut world = World::new(Some(bound));
+    let mut world = World::new(Some(bound), Policy::TinyLfu);
     let rate = keys as f64 / mean_ms as f64;
     let (mut due, mut expired_most, mut dead_most) = (0.0, 0, 0);
     let end_ms = (longest_ms * 2).min(longest_ms + 4 * mean_ms);

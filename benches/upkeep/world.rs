@@ -7,7 +7,7 @@ use crate::common::{
 };
 use crabcache::cli::bench::{KeyText, Random};
 use crabcache::command::{Time, Value};
-use crabcache::engine::Engine;
+use crabcache::engine::{Engine, Policy};
 use std::sync::Arc;
 
 const VALUE: &[u8] = &[b'v'; 32];
@@ -38,12 +38,21 @@ pub(crate) fn warm(bytes: usize) {
 /// Steps at least this long are looked at more closely.
 pub(crate) const LONG_NANOS: u64 = 1 << 20;
 
+/// No step should be longer.
+const LONGEST_NANOS: u64 = 2_000_000;
+
 /// Times of steps of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) times: Histogram,
     /// Long ones in which memory was touched for the first time.
     pub(crate) long_with_fault: u64,
+    /// Long ones that took or gave back blocks of memory.
+    pub(crate) long_with_block: u64,
+    /// How long the last one took.
+    pub(crate) last: u64,
+    /// Those that took longer than any should.
+    pub(crate) over: u64,
     /// Time of all steps together.
     pub(crate) nanos: u64,
 }
@@ -58,6 +67,8 @@ impl Steps {
         let took = thread_cpu_nanos() - began;
         self.times.add(took);
         self.nanos += took;
+        self.last = took;
+        self.over += u64::from(took > LONGEST_NANOS);
         if took >= LONG_NANOS {
             self.long_with_fault += u64::from(thread_faults() > faults);
         }
@@ -86,8 +97,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(max_memory: Option<u64>) -> World {
+    pub(crate) fn new(max_memory: Option<u64>, policy: Policy) -> World {
         let engine = Arc::new(engine(max_memory));
+        engine.set_policy(policy);
         let preparer = Preparer::start(&engine);
         let pace = UpkeepPace::new(&engine, 0, 1);
         World {
@@ -127,12 +139,18 @@ impl World {
         assert!(self.key.write(id), "the number fits the key");
         let now = self.now();
         let deadline = ttl_ms.map(|ttl| Time(now.0 + ttl));
+        let shard = self.engine.shard_of(&self.engine.key(self.key.bytes()));
+        let held = || self.engine.lock(shard).store().used_bytes();
+        let before = if timed { held() } else { 0 };
         let set = || {
             let key = self.engine.key(self.key.bytes());
             let mut shard = self.engine.lock(self.engine.shard_of(&key));
             shard.store().set(&key, Value::Slice(VALUE), deadline, now)
         };
         let result = if timed { self.writes.time(set) } else { set() };
+        if timed && self.writes.last >= LONG_NANOS {
+            self.writes.long_with_block += u64::from(held() != before);
+        }
         self.refused += u64::from(result.is_err());
         ITEM_BYTES + ttl_ms.map_or(0, |_| DEADLINE_BYTES)
     }

@@ -76,6 +76,8 @@ impl Default for EngineOptions {
 pub const SHARDS_MAX: usize = 256;
 const BLOCK_BYTES_MIN: u64 = 64 * 1024;
 const BLOCK_BYTES_MAX: u64 = 256 * 1024;
+// After a step has ended, three hands may each pass over what is dead in a segment.
+const _: () = assert!(3 * BLOCK_BYTES_MAX as usize <= limits::STEP_DEAD_BYTES_MAX);
 /// A shard should have room for at least this many blocks.
 const BLOCKS_PER_SHARD_MIN: u64 = 256;
 /// A shard cannot do with fewer blocks than these.

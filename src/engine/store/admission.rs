@@ -7,6 +7,7 @@
 
 use super::segments::Region;
 use super::sketch::{Ghosts, Sketch};
+use bytes::Bytes;
 
 const WINDOW_START: f64 = 0.10;
 const WINDOW_MIN: f64 = 0.02;
@@ -31,6 +32,16 @@ pub(super) struct Admission {
     rejected: u64,
 }
 
+/// What is not needed any more: no bytes to read, but some to be given back.
+struct Outgrown(Admission);
+
+impl AsRef<[u8]> for Outgrown {
+    fn as_ref(&self) -> &[u8] {
+        let Outgrown(Admission { .. }) = self;
+        &[]
+    }
+}
+
 impl Admission {
     /// For about `items` items, with a window that adapts, and half as many ghosts.
     pub(super) fn adaptive(items: usize) -> Admission {
@@ -50,6 +61,11 @@ impl Admission {
     pub(super) fn by_frequency(items: usize) -> Admission {
         let ghosts = None;
         Admission { ghosts, window: WINDOW_MIN, adaptive: false, ..Admission::adaptive(items) }
+    }
+
+    /// As something that is dropped later: giving its pages back takes a while.
+    pub(super) fn into_garbage(self) -> Bytes {
+        Bytes::from_owner(Outgrown(self))
     }
 
     /// Bytes it takes.

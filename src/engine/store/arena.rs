@@ -3,8 +3,9 @@
 //!
 //! The first touch of a huge page clears 2 MiB, and in a virtual machine it may wait for the host
 //! besides: 4 to 15 ms were measured. So memory is made resident ahead of those who take it, by
-//! whoever calls [`Arena::prepare`], where no lock is held. Pages go back to the system without a
-//! lock too.
+//! whoever calls [`Arena::prepare`], where no lock is held. It alone makes huge pages: who was
+//! faster and got memory that nobody has touched pays for one small page after the other. Pages go
+//! back to the system without a lock too.
 
 mod zeroed;
 
@@ -176,6 +177,9 @@ impl Arena {
             return false;
         };
         drop(inner);
+        if bytes == HUGE_PAGE_BYTES {
+            allow_huge(&chunk, bytes);
+        }
         touch(&chunk, bytes);
         let blocks = (0..bytes / self.block_bytes).rev().map(|i| {
             // SAFETY: the chunk is ours and has `bytes` bytes.
@@ -271,9 +275,15 @@ fn map(bytes: usize) -> Option<NonNull<u8>> {
         if tail > 0 {
             libc::munmap(start.add(bytes).cast(), tail);
         }
-        libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+        libc::madvise(start.cast(), bytes, libc::MADV_NOHUGEPAGE);
         NonNull::new(start)
     }
+}
+
+/// Lets the first touch of a huge page's memory make all of it resident at once.
+fn allow_huge(start: &Block, bytes: usize) {
+    // SAFETY: memory of a region of ours. A system without huge pages refuses, which is as good.
+    unsafe { libc::madvise(start.0.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
 }
 
 /// Gives the pages of a free block back; they read as zero when taken again.
@@ -297,14 +307,32 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Whether all pages of a block are resident.
-    fn is_resident(arena: &Arena, block: &Block) -> bool {
+    /// Resident pages of a block.
+    fn resident_pages(arena: &Arena, block: &Block) -> usize {
         let mut pages = vec![0u8; arena.block_bytes() / super::PAGE_BYTES_MIN];
         let start = block.ptr().as_ptr().cast();
         // SAFETY: a block of the arena, and a byte for each of its pages.
         let result = unsafe { libc::mincore(start, arena.block_bytes(), pages.as_mut_ptr()) };
         assert_eq!(result, 0, "mincore");
-        pages.iter().all(|page| page & 1 == 1)
+        pages.iter().filter(|&page| page & 1 == 1).count()
+    }
+
+    /// Whether all pages of a block are resident.
+    fn is_resident(arena: &Arena, block: &Block) -> bool {
+        resident_pages(arena, block) == arena.block_bytes() / super::PAGE_BYTES_MIN
+    }
+
+    #[test]
+    fn a_taker_touches_no_huge_page() {
+        let arena = Arena::new(256 * 1024);
+        let block = arena.take().expect("memory");
+        super::touch(&block, 1);
+        assert_eq!(resident_pages(&arena, &block), 1);
+        // What is prepared beside it, and one that begins there, is none of its business.
+        while arena.prepare() {}
+        assert_eq!(resident_pages(&arena, &block), 1);
+        let prepared = arena.take().expect("memory");
+        assert!(is_resident(&arena, &prepared));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Room for big values, in steps between which others have their turn. Which items go for them is
 //! the policy's business.
 
-use super::evict::SHRINK_STEPS;
+use super::room::SHRINK_STEPS;
 use super::{Full, Store};
 use crate::command::Time;
 

@@ -158,10 +158,12 @@ impl Store {
         true
     }
 
-    /// Weighs the next segments.
+    /// Weighs the next segments, as many as one step may.
     fn weigh_step(&mut self, now: Time) {
         let weighing = &mut self.cleaning.weighing;
-        for id in self.segments.ids_from(weighing.at, WEIGH_SEGMENTS_MAX) {
+        let count = WEIGH_SEGMENTS_MAX.saturating_sub(self.segments.work().segments);
+        self.segments.count(|work| work.segments += count);
+        for id in self.segments.ids_from(weighing.at, count) {
             // What is dead in a copy its primary says, and not the time here.
             let replica = self.segments.get(id).region == Region::Replica;
             let at = if replica { Time(0) } else { now };
@@ -172,7 +174,7 @@ impl Store {
                 weighing.best = Some((bytes, self.segments.remember(id)));
             }
         }
-        weighing.at = weighing.at.saturating_add(WEIGH_SEGMENTS_MAX as u32);
+        weighing.at = weighing.at.saturating_add(count as u32);
     }
 
     fn move_within_region(&mut self, offset: u64, now: Time) -> bool {

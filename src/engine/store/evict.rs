@@ -1,4 +1,4 @@
-//! Making room: which items go when a bound is reached, in steps paid by those who write.
+//! Which items go when a bound is reached; when, and how many, is `room`'s business.
 //!
 //! Items stand in segments in the order they were written, so a region is a FIFO queue for free:
 //! its hand walks the oldest segment. Main is a CLOCK: an item that was asked for since the hand
@@ -6,30 +6,12 @@
 
 use super::admission::Admission;
 use super::index::SlotRef;
-use super::item::Draft;
+use super::room::SPARE_BLOCKS;
 use super::segments::{Region, SegmentRef};
-use super::{Full, Key, Policy, Store};
+use super::{Key, Policy, Store};
 use crate::command::Time;
 use crate::limits::SECOND_CHANCES_MAX;
 
-/// Blocks kept free below the bound, so that no write has to wait for a whole segment.
-const SPARE_BLOCKS: u64 = 2;
-/// Bytes of items given up for each byte written while one spare block is left: a write frees more
-/// than it fills, even where two regions and the index take blocks at the same time …
-const DEBT_FACTOR: i64 = 4;
-/// … and while none is: a segment is free after a few writes in a hundred of those that fill one,
-/// and no write has to empty one alone.
-const DEBT_FACTOR_URGENT: i64 = 32;
-/// Most steps that one write pays for while spare blocks are left.
-const STEPS_MAX: u32 = 64;
-/// Most steps that one write pays for when there is no room at all; enough for several segments.
-const FREE_STEPS_MAX: u32 = 16 * 1024;
-/// Steps of an upkeep towards a lowered bound.
-pub(super) const SHRINK_STEPS: u32 = 64;
-/// What a step of cleaning pays of the debt, in bytes: at least one item was looked at.
-const CLEAN_DEBT: i64 = 256;
-/// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
-const DEAD_SHARE_MAX: u64 = 8;
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
 
@@ -58,166 +40,8 @@ pub(super) struct Found {
 }
 
 impl Store {
-    /// Makes sure an item can be appended. `Ok(true)`: the index has changed.
-    #[inline]
-    pub(super) fn make_room(
-        &mut self,
-        local: usize,
-        draft: &Draft<'_>,
-        is_new: bool,
-        now: Time,
-    ) -> Result<bool, Full> {
-        let bounded = self.limit_bytes != u64::MAX || self.limit_items != u64::MAX;
-        if !bounded && self.index.is_ready() {
-            return Ok(false);
-        }
-        if self.roles.is_replica(local) {
-            return self.make_room_for_replica(draft, now);
-        }
-        self.make_room_bounded(draft, is_new, now)
-    }
-
-    fn make_room_bounded(
-        &mut self,
-        draft: &Draft<'_>,
-        is_new: bool,
-        now: Time,
-    ) -> Result<bool, Full> {
-        let mut changed = false;
-        if is_new && self.limit_items != u64::MAX {
-            let mut steps = 0;
-            while self.len() >= self.limit_items && steps < FREE_STEPS_MAX {
-                self.segments.begin_step();
-                let expiries = self.counters.expiries;
-                let gone = self.expire_step(now) || self.evict_one(now);
-                if !gone && self.counters.expiries == expiries {
-                    return Err(Full);
-                }
-                self.segments.work().assert_bounded();
-                changed = true;
-                steps += 1;
-            }
-        }
-        if self.limit_bytes != u64::MAX {
-            changed |= self.pay(draft.len(), now);
-            let region = if is_new { self.default_region() } else { Region::Main };
-            let blocks = u64::from(self.segments.needs_block(region, draft, now))
-                + u64::from(!self.index.is_ready());
-            if blocks > 0 {
-                changed |= self.free_blocks(blocks, now)?;
-            }
-        }
-        while !self.index.is_ready() {
-            if !self.index.grow() {
-                return Err(Full);
-            }
-        }
-        if is_new {
-            self.start_tracking();
-            self.balance(now);
-        }
-        Ok(changed)
-    }
-
-    pub(super) fn room_left(&self, blocks: u64) -> bool {
-        let bytes = blocks * self.arena.block_bytes() as u64;
-        self.used_bytes() + bytes <= self.limit_bytes
-    }
-
-    /// Pays for `bytes` more while room is short; whether anything was evicted or moved.
-    fn pay(&mut self, bytes: usize, now: Time) -> bool {
-        if self.room_left(SPARE_BLOCKS) {
-            self.evicting.debt = 0;
-            return false;
-        }
-        let factor = if self.room_left(1) { DEBT_FACTOR } else { DEBT_FACTOR_URGENT };
-        // A segment is all that is needed next: what is big pays for no more than that.
-        let block = self.arena.block_bytes() as i64;
-        self.evicting.debt = (self.evicting.debt + bytes as i64 * factor).min(block);
-        self.segments.begin_step();
-        let mut steps = 0;
-        while self.evicting.debt > 0
-            && steps < STEPS_MAX
-            && !self.room_left(SPARE_BLOCKS)
-            && !self.segments.work().is_enough()
-            && self.relieve(now)
-        {
-            steps += 1;
-        }
-        self.segments.work().assert_bounded();
-        true
-    }
-
-    /// Evicts until `blocks` more fit; whether the index has changed, even if nothing went: a slot
-    /// found before is not to be used then. Above a bound that was lowered,
-    /// as happens whenever the node divides its memory anew, a write frees what it takes and no
-    /// more: the rest is for [`Store::pay`] and [`Store::shrink_step`].
-    #[cold]
-    pub(super) fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
-        let mut changed = false;
-        let goal = self.limit_bytes.max(self.used_bytes());
-        for step in 0..FREE_STEPS_MAX {
-            // Open segments that everything was evicted from hold blocks for nothing.
-            if step % SHRINK_STEPS == 0 {
-                self.segments.close_empty();
-                changed |= self.index.compact();
-            }
-            if self.used_bytes() + blocks * self.arena.block_bytes() as u64 <= goal {
-                break;
-            }
-            self.segments.begin_step();
-            if !self.relieve(now) {
-                return Err(Full);
-            }
-            self.segments.work().assert_bounded();
-            changed = true;
-        }
-        // A bound that was lowered a moment ago: upkeep goes on, nobody waits for all of it.
-        Ok(changed)
-    }
-
-    /// Some steps towards a bound that was lowered; whether there is more to do.
-    pub(super) fn shrink_step(&mut self, now: Time) -> bool {
-        if self.used_bytes() > self.limit_bytes && self.index.compact() {
-            return true;
-        }
-        for _ in 0..SHRINK_STEPS {
-            let above = self.used_bytes() > self.limit_bytes || self.len() > self.limit_items;
-            if !above || !self.relieve(now) {
-                return false;
-            }
-            if self.segments.work().is_enough() {
-                break;
-            }
-        }
-        true
-    }
-
-    /// One step towards more room: what is dead anyway first, then what the policy gives up.
-    /// Whether anything could be done.
-    pub(super) fn relieve(&mut self, now: Time) -> bool {
-        if let Some(block) = self.graveyard.pop() {
-            self.arena.give(block);
-            return true;
-        }
-        if self.expire_step(now) {
-            return true;
-        }
-        let dead = self.segments.len_sum() - self.segments.live_bytes();
-        if dead * 100 > self.segments.len_sum() * DEAD_SHARE_MAX && self.clean_step(now, 1) {
-            self.evicting.debt -= CLEAN_DEBT;
-            return true;
-        }
-        let expiries = self.counters.expiries;
-        if self.evict_one(now) || self.counters.expiries > expiries || self.roles_step(now) {
-            return true;
-        }
-        self.evicting.debt -= CLEAN_DEBT;
-        self.clean_step(now, 0) || self.segments.close_empty() || self.index.compact()
-    }
-
     /// Evicts an item or moves one that may stay; whether there was one.
-    fn evict_one(&mut self, now: Time) -> bool {
+    pub(super) fn evict_one(&mut self, now: Time) -> bool {
         match self.policy {
             Policy::NoEviction => false,
             Policy::TinyLfu | Policy::AllKeysLfu => self.evict_by_duel(now),
@@ -235,7 +59,7 @@ impl Store {
         if self.limit_items == u64::MAX { sums.bytes } else { sums.items }
     }
 
-    fn default_region(&self) -> Region {
+    pub(super) fn default_region(&self) -> Region {
         if self.admission.is_some() { Region::Window } else { Region::Main }
     }
 
@@ -246,7 +70,7 @@ impl Store {
     }
 
     /// Begins to count requests when a bound comes near.
-    fn start_tracking(&mut self) {
+    pub(super) fn start_tracking(&mut self) {
         if !self.tracking {
             let near = |used: u64, limit: u64| {
                 limit != u64::MAX && used.saturating_mul(100) >= limit.saturating_mul(TRACKING_FROM)
@@ -262,10 +86,13 @@ impl Store {
         if self.admission.as_ref().is_some_and(|a| items <= a.capacity() * 2) {
             return;
         }
-        self.admission = Some(match self.policy {
+        let admission = match self.policy {
             Policy::AllKeysLfu => Admission::by_frequency(items),
             _ => Admission::adaptive(items),
-        });
+        };
+        self.set_admission(Some(admission));
+        // What it takes at once nobody has to make room for at once.
+        self.anchor = self.anchor.max(self.used_bytes());
     }
 
     /// About how many items there will be at the bound.
@@ -280,7 +107,7 @@ impl Store {
     }
 
     /// Keeps the window at its size while there is room: what leaves it joins main uncontested.
-    fn balance(&mut self, now: Time) {
+    pub(super) fn balance(&mut self, now: Time) {
         let Some(admission) = &self.admission else { return };
         let total = self.size(Region::Window) + self.size(Region::Main);
         let target = (admission.window() * total as f64) as u64;

@@ -11,6 +11,7 @@ mod index;
 mod item;
 mod logged;
 mod roles;
+mod room;
 mod segments;
 mod sketch;
 mod stats;
@@ -18,6 +19,8 @@ mod view;
 mod volatile;
 mod walk;
 
+#[cfg(test)]
+mod steps_tests;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +66,9 @@ pub struct Store {
     policy: Policy,
     limit_bytes: u64,
     limit_items: u64,
+    /// Up to where memory may be used without being lent: the bound, or what was held when it was
+    /// lowered and is not given up yet.
+    anchor: u64,
     value_bytes_max: usize,
     /// Whether accesses are counted: a bound is near.
     tracking: bool,
@@ -71,7 +77,7 @@ pub struct Store {
     roles: Roles,
     cleaning: Cleaning,
     counters: Counters,
-    /// Big values given up, to be dropped without the lock.
+    /// Big values and tables given up, to be dropped without the lock.
     garbage: Vec<Bytes>,
     /// Blocks given up by `clear`, to be returned in steps.
     graveyard: Vec<arena::Block>,
@@ -95,6 +101,7 @@ impl Store {
             policy: options.policy,
             limit_bytes: u64::MAX,
             limit_items: u64::MAX,
+            anchor: u64::MAX,
             value_bytes_max: VALUE_BYTES_MAX,
             tracking: false,
             admission: None,
@@ -113,8 +120,15 @@ impl Store {
 
     /// Changes the bounds a little, keeping what was learnt.
     pub(super) fn move_limits(&mut self, bytes: u64, items: u64) {
-        self.limit_bytes = bytes;
+        let before = std::mem::replace(&mut self.limit_bytes, bytes);
         self.limit_items = items;
+        self.bounds_moved(before);
+    }
+
+    /// Begins to learn anew, or stops. What was learnt is dropped without the lock.
+    fn set_admission(&mut self, admission: Option<Admission>) {
+        let old = std::mem::replace(&mut self.admission, admission);
+        self.garbage.extend(old.map(Admission::into_garbage));
     }
 
     /// Bounds this shard: bytes of memory and number of items.
@@ -122,15 +136,14 @@ impl Store {
         let half = |old: u64, new: Option<u64>| old != u64::MAX && new.is_some_and(|n| n < old / 2);
         if half(self.limit_bytes, bytes) || half(self.limit_items, items) {
             // Made for many more items than there will be.
-            self.admission = None;
+            self.set_admission(None);
         }
-        self.limit_bytes = bytes.unwrap_or(u64::MAX);
-        self.limit_items = items.unwrap_or(u64::MAX);
+        self.move_limits(bytes.unwrap_or(u64::MAX), items.unwrap_or(u64::MAX));
         let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
         // Half of an open segment is empty at the mean: at most 3 % of the bound are.
         self.segments.set_open_max((blocks / 16) as usize);
         if bytes.is_none() && items.is_none() {
-            self.admission = None;
+            self.set_admission(None);
             self.tracking = false;
         }
     }
@@ -139,7 +152,7 @@ impl Store {
     pub fn set_policy(&mut self, policy: Policy) {
         if self.policy != policy {
             self.policy = policy;
-            self.admission = None;
+            self.set_admission(None);
             self.tracking = false;
         }
     }
@@ -476,7 +489,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Values given up since the last call, to be dropped where no lock is held.
+    /// Values and tables given up since the last call, to be dropped where no lock is held.
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Vec<Bytes>> {
         if self.garbage.is_empty() { None } else { Some(std::mem::take(&mut self.garbage)) }

@@ -43,6 +43,7 @@ pub(super) struct Counters {
     pub(super) misses: u64,
     pub(super) evictions: u64,
     pub(super) expiries: u64,
+    pub(super) long_writes: u64,
 }
 
 impl Store {
@@ -75,6 +76,12 @@ impl Store {
         let admission = self.admission.as_ref().map_or(0, Admission::bytes);
         let heap = self.index.heap_bytes() + admission;
         (blocks * self.arena.block_bytes() + heap) as u64 + self.bigs.bytes()
+    }
+
+    /// Writes that had to do more than one bounded step to make room: big values do, others where a
+    /// shard is so small that nothing may be lent.
+    pub fn long_writes(&self) -> u64 {
+        self.counters.long_writes
     }
 
     /// Counters.

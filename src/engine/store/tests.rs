@@ -7,16 +7,16 @@ use crate::engine::{EngineOptions, HashSeed, Key, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % n
     }
 }
 
-fn store(policy: Policy, max_memory: Option<u64>, max_items: Option<u64>) -> Store {
+pub(super) fn store(policy: Policy, max_memory: Option<u64>, max_items: Option<u64>) -> Store {
     let options = EngineOptions { shards: 1, hash_seed: 7, max_memory, max_items, policy };
     let arena = Arc::new(Arena::new(64 * 1024));
     let mut store = Store::new(&options, arena, Extents::new());

@@ -3,15 +3,14 @@
 
 use super::Store;
 use super::evict::Hand;
-use super::segments::Region;
 use crate::command::Time;
 use crate::limits::SECOND_CHANCES_MAX;
 
 impl Store {
     /// Of the items whose segment is the first to be wholly dead, the oldest.
     pub(super) fn evict_first_to_expire(&mut self, now: Time) -> bool {
-        let Some(segment) = self.segments.first_to_expire().filter(|&id| self.may_evict_in(id))
-        else {
+        let first = self.segments.first_to_expire();
+        let Some(segment) = first.filter(|&id| self.segments.is_mortal(id)) else {
             return self.evict_volatile(false);
         };
         self.evict_in(segment, now)
@@ -68,7 +67,7 @@ impl Store {
                 continue;
             }
             let word = self.index.get(&found.at);
-            if second_chance && word.references() > 0 {
+            if second_chance && word.references() > 0 && !self.segments.work().is_enough() {
                 self.index.set(&found.at, word.with_references(word.references() - 1));
                 continue;
             }
@@ -77,18 +76,13 @@ impl Store {
         self.segments.with_deadline > 0
     }
 
-    /// Whether the policy decides what goes in a segment.
-    fn may_evict_in(&self, id: u32) -> bool {
-        self.segments.get(id).region != Region::Replica
-    }
-
     /// The segment under the volatile hand, or the next one that has deadlines.
     fn volatile_segment(&mut self) -> Option<u32> {
         if self.segments.with_deadline == 0 {
             return None;
         }
         let segment = self.evicting.volatile.segment;
-        if self.segments.is_used(segment) && self.segments.has_deadlines(segment.id) {
+        if self.segments.is_used(segment) && self.segments.is_mortal(segment.id) {
             return Some(segment.id);
         }
         self.volatile_segment_after(segment.id)
@@ -96,10 +90,7 @@ impl Store {
 
     /// Moves the volatile hand to the next segment that has deadlines.
     fn volatile_segment_after(&mut self, id: u32) -> Option<u32> {
-        let with = |s: &u32| self.segments.has_deadlines(*s) && self.may_evict_in(*s);
-        let mut ids = self.segments.ids().filter(with);
-        let first = ids.next()?;
-        let next = if first > id { first } else { ids.find(|&s| s > id).unwrap_or(first) };
+        let next = self.segments.mortal_after(id)?;
         self.evicting.volatile = Hand { segment: self.segments.remember(next), at: 0 };
         Some(next)
     }

@@ -22,6 +22,9 @@ use std::collections::BTreeSet;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// What is looked at of a dead item at most.
+const CACHE_LINE_BYTES: usize = 64;
+
 /// All segments of a shard.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -41,6 +44,8 @@ pub(super) struct Segments {
     work: Cell<Work>,
     /// Sealed segments with deadlines, the one that is wholly dead first at the front.
     deadlines: BTreeSet<(Time, u32)>,
+    /// Segments of items that have deadlines and that this node decides about.
+    mortal: BTreeSet<u32>,
     /// Items with a deadline.
     pub(super) with_deadline: u64,
 }
@@ -63,6 +68,7 @@ impl Segments {
             serial: 0,
             work: Cell::default(),
             deadlines: BTreeSet::new(),
+            mortal: BTreeSet::new(),
             with_deadline: 0,
         }
     }
@@ -94,12 +100,7 @@ impl Segments {
         &self.list[segment as usize]
     }
 
-    /// All segments in use.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        self.ids_from(0, usize::MAX)
-    }
-
-    /// Those in use of `count` numbers from `first` on.
+    /// The segments in use of `count` numbers from `first` on.
     pub(super) fn ids_from(&self, first: u32, count: usize) -> impl Iterator<Item = u32> {
         let end = (first as usize).saturating_add(count).min(self.list.len()) as u32;
         (first..end).filter(|&s| self.list[s as usize].block.is_some())
@@ -157,6 +158,13 @@ impl Segments {
         self.work.set(Work::default());
     }
 
+    /// Counts something else that a step has done.
+    pub(super) fn count(&self, done: impl FnOnce(&mut Work)) {
+        let mut work = self.work.get();
+        done(&mut work);
+        self.work.set(work);
+    }
+
     /// What was done since the step began.
     #[inline]
     pub(super) fn work(&self) -> Work {
@@ -170,10 +178,14 @@ impl Segments {
         }
         let offset = (u64::from(segment) + 1) << self.shift | u64::from(at);
         let raw = self.item(offset);
-        if !raw.is_dead() {
-            let work = self.work.get();
-            self.work.set(Work { items: work.items + 1, ..work });
+        let mut work = self.work.get();
+        if raw.is_dead() {
+            // What is skipped is not read.
+            work.dead += raw.len.min(CACHE_LINE_BYTES);
+        } else {
+            work.items += 1;
         }
+        self.work.set(work);
         Some((offset, raw))
     }
 
@@ -304,6 +316,9 @@ impl Segments {
                 self.list.len() as u32 - 1
             }
         };
+        if class > 0 && region != Region::Replica {
+            self.mortal.insert(id);
+        }
         self.open[region as usize][class as usize] = id;
         self.open_count += 1;
         let tail = self.lists[region as usize].tail;
@@ -388,6 +403,7 @@ impl Segments {
         let latest = segment.deadline_max;
         if segment.class > 0 {
             self.deadlines.remove(&(latest, id));
+            self.mortal.remove(&id);
         }
         segment.len = 0;
         if let Some(block) = segment.block.take() {
@@ -461,11 +477,6 @@ impl Segments {
         self.list
             .get(segment.id as usize)
             .is_some_and(|s| s.block.is_some() && s.serial == segment.serial)
-    }
-
-    /// Whether items of the segment have deadlines.
-    pub(super) fn has_deadlines(&self, id: u32) -> bool {
-        self.get(id).class > 0
     }
 }
 

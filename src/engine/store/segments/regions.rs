@@ -3,6 +3,7 @@
 
 use super::Segments;
 use super::segment::Segment;
+use std::ops::Bound;
 
 /// No segment.
 pub(super) const NONE: u32 = u32::MAX;
@@ -118,5 +119,17 @@ impl Segments {
         let tail = self.lists[Region::Main as usize].tail;
         self.link(id, Region::Main, tail);
         true
+    }
+
+    /// Whether items of the segment have deadlines, and this node decides about them.
+    pub(in crate::engine::store) fn is_mortal(&self, id: u32) -> bool {
+        let segment = self.get(id);
+        segment.class > 0 && segment.region != Region::Replica
+    }
+
+    /// The next of such segments in the order of numbers, the first one behind the last.
+    pub(in crate::engine::store) fn mortal_after(&self, id: u32) -> Option<u32> {
+        let next = self.mortal.range((Bound::Excluded(id), Bound::Unbounded)).next();
+        next.or_else(|| self.mortal.first()).copied()
     }
 }
