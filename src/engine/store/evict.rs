@@ -56,7 +56,7 @@ impl Store {
     /// The size that the policy divides between its regions.
     fn size(&self, region: Region) -> u64 {
         let sums = self.segments.sums(region);
-        if self.limit_items == u64::MAX { sums.bytes } else { sums.items }
+        if self.limit_items == u64::MAX { sums.bytes + sums.big_bytes } else { sums.items }
     }
 
     pub(super) fn default_region(&self) -> Region {
@@ -126,9 +126,10 @@ impl Store {
             }
             return;
         }
+        let segment = self.segments.get(head);
         let head_size = match self.limit_items {
-            u64::MAX => u64::from(self.segments.get(head).live_bytes),
-            _ => u64::from(self.segments.get(head).live_items),
+            u64::MAX => u64::from(segment.live_bytes) + segment.big_bytes,
+            _ => u64::from(segment.live_items),
         };
         if self.size(Region::Window) >= target + head_size {
             self.segments.promote_head();

@@ -23,7 +23,7 @@ pub(super) struct Raw<'a> {
     flags: u8,
     /// Its name.
     pub(super) key: &'a [u8],
-    /// Its value, or the four bytes of a big value's number.
+    /// Its value, or what stands for a big one: see [`stub`].
     pub(super) value: &'a [u8],
     /// When it dies.
     pub(super) deadline: Option<Time>,
@@ -44,8 +44,28 @@ impl Raw<'_> {
         if self.flags & BIG == 0 {
             return None;
         }
-        Some(u32::from_le_bytes(self.value.try_into().ok()?))
+        Some(u32::from_le_bytes(*self.value.first_chunk()?))
     }
+
+    /// Bytes that its big value takes outside of the segment.
+    #[inline]
+    pub(super) fn big_bytes(&self) -> u64 {
+        if self.flags & BIG == 0 { 0 } else { big_bytes(self.value) }
+    }
+}
+
+/// What stands in an item in place of a big value: its number, and the bytes it takes.
+pub(super) fn stub(id: u32, bytes: u64) -> [u8; 8] {
+    // A value of more does not exist; what is told here divides memory between regions, no more.
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let mut stub = [0; 8];
+    stub[..4].copy_from_slice(&id.to_le_bytes());
+    stub[4..].copy_from_slice(&bytes.to_le_bytes());
+    stub
+}
+
+fn big_bytes(stub: &[u8]) -> u64 {
+    stub.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes).into())
 }
 
 /// What is to be written.
@@ -55,13 +75,19 @@ pub(super) struct Draft<'a> {
     pub(super) key: &'a [u8],
     /// Its value, or the four bytes of a big value's number.
     pub(super) value: &'a [u8],
-    /// Whether `value` is a number.
+    /// Whether `value` is a stub.
     pub(super) big: bool,
     /// When it dies.
     pub(super) deadline: Option<Time>,
 }
 
 impl Draft<'_> {
+    /// Bytes that its big value takes outside of the segment.
+    #[inline]
+    pub(super) fn big_bytes(&self) -> u64 {
+        if self.big { big_bytes(self.value) } else { 0 }
+    }
+
     /// Bytes it will take.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -311,8 +311,8 @@ impl Store {
             Value::Shared(_) | Value::Slice(_) => self.extents.copy(value.bytes()).ok_or(Full)?,
         };
         let id = self.bigs.insert(shared);
-        let number = id.to_le_bytes();
-        let draft = Draft { key: key.bytes, value: &number, big: true, deadline };
+        let stub = item::stub(id, self.bigs.bytes_of(self.bigs.get(id).len()));
+        let draft = Draft { key: key.bytes, value: &stub, big: true, deadline };
         let result = self.write(key, &draft, now);
         match result {
             Ok(()) => self.log_set_big(key, id, deadline),
@@ -327,9 +327,7 @@ impl Store {
         let mut found = self.find(key);
         if let Some(at) = found {
             let word = self.index.get(&at);
-            let old_big = self.segments.item(word.offset()).big();
             if self.segments.overwrite(word.offset(), draft) {
-                self.garbage.extend(old_big.and_then(|id| self.bigs.remove(id)));
                 if self.tracking {
                     self.touch(&at, self.index.get(&at), key.hash, false);
                 }

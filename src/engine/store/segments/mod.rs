@@ -231,10 +231,12 @@ impl Segments {
         work.bytes += len;
         segment.len += len as u32;
         segment.live_bytes += len as u32;
+        segment.big_bytes += draft.big_bytes();
         segment.live_items += 1;
         self.len_sum += len as u64;
         let sums = &mut self.sums[segment.region as usize];
         sums.bytes += len as u64;
+        sums.big_bytes += draft.big_bytes();
         sums.items += 1;
         if let Some(deadline) = draft.deadline {
             self.with_deadline += 1;
@@ -294,6 +296,7 @@ impl Segments {
             serial: self.serial,
             len: 0,
             live_bytes: 0,
+            big_bytes: 0,
             live_items: 0,
             region,
             class,
@@ -353,11 +356,12 @@ impl Segments {
     pub(super) fn kill(&mut self, offset: u64) -> bool {
         let id = self.segment_of(offset);
         let raw = self.item(offset);
-        let (len, deadline) = (raw.len as u32, raw.deadline);
+        let (len, deadline, big_bytes) = (raw.len as u32, raw.deadline, raw.big_bytes());
         debug_assert!(!raw.is_dead());
         item::kill(self.bytes_mut(offset));
         let segment = &mut self.list[id as usize];
         segment.live_bytes -= len;
+        segment.big_bytes -= big_bytes;
         segment.live_items -= 1;
         if let Some(deadline) = deadline {
             self.with_deadline -= 1;
@@ -365,6 +369,7 @@ impl Segments {
         }
         let sums = &mut self.sums[segment.region as usize];
         sums.bytes -= u64::from(len);
+        sums.big_bytes -= big_bytes;
         sums.items -= 1;
         if segment.live_items == 0 && !segment.open {
             self.give(id);
@@ -374,15 +379,16 @@ impl Segments {
     }
 
     /// Replaces value and deadline in place where sizes allow it and the segment's class still
-    /// fits; whether it did.
+    /// fits; whether it did. Not for big values, which are counted where they come and go.
     #[inline]
     pub(super) fn overwrite(&mut self, offset: u64, draft: &Draft<'_>) -> bool {
+        if draft.big {
+            return false;
+        }
         if draft.deadline.is_some() {
             let id = self.segment_of(offset);
-            let (old, len) = {
-                let raw = self.item(offset);
-                (raw.deadline, raw.len as u32)
-            };
+            let raw = self.item(offset);
+            let (old, len) = (raw.deadline, raw.len as u32);
             let (Some(old), Some(new)) = (old, draft.deadline) else { return false };
             if !self.get(id).fits(new) || !item::overwrite(self.bytes_mut(offset), draft) {
                 return false;

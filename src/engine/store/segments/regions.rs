@@ -35,6 +35,8 @@ pub(super) struct List {
 pub(in crate::engine::store) struct Sums {
     /// Bytes of live items.
     pub(in crate::engine::store) bytes: u64,
+    /// Bytes of their big values.
+    pub(in crate::engine::store) big_bytes: u64,
     /// Live items.
     pub(in crate::engine::store) items: u64,
 }
@@ -105,17 +107,15 @@ impl Segments {
         self.unlink(id);
         let segment = &mut self.list[id as usize];
         segment.region = Region::Main;
-        let sums = Sums { bytes: segment.live_bytes.into(), items: segment.live_items.into() };
-        for (region, add) in [(Region::Window, false), (Region::Main, true)] {
-            let to = &mut self.sums[region as usize];
-            if add {
-                to.bytes += sums.bytes;
-                to.items += sums.items;
-            } else {
-                to.bytes -= sums.bytes;
-                to.items -= sums.items;
-            }
-        }
+        let (bytes, items) = (u64::from(segment.live_bytes), u64::from(segment.live_items));
+        let from = &mut self.sums[Region::Window as usize];
+        from.bytes -= bytes;
+        from.big_bytes -= segment.big_bytes;
+        from.items -= items;
+        let to = &mut self.sums[Region::Main as usize];
+        to.bytes += bytes;
+        to.big_bytes += segment.big_bytes;
+        to.items += items;
         let tail = self.lists[Region::Main as usize].tail;
         self.link(id, Region::Main, tail);
         true

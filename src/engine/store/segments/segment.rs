@@ -25,6 +25,8 @@ pub(in crate::engine::store) struct Segment {
     pub(in crate::engine::store) len: u32,
     /// Bytes of live items, big values not counted.
     pub(in crate::engine::store) live_bytes: u32,
+    /// Bytes of the big values of live items.
+    pub(in crate::engine::store) big_bytes: u64,
     /// Live items.
     pub(in crate::engine::store) live_items: u32,
     pub(in crate::engine::store) region: Region,
