@@ -54,6 +54,12 @@ pub enum Step {
         /// Bytes of the buffer that belong to the command.
         used: usize,
     },
+    /// A whole command of which a value was refused: nothing to do but to say so. The next command
+    /// begins at `at + used`.
+    Refused {
+        /// Bytes of the buffer that belong to the command.
+        used: usize,
+    },
     /// An empty line or an array without elements: nothing to do or answer. Go on at `at + used`.
     Empty {
         /// Bytes to skip.
@@ -107,12 +113,15 @@ pub struct Decoder {
     unfinished: Vec<Arg>,
     /// Bytes of shared arguments in `unfinished`.
     shared_bytes: usize,
+    /// A payload of the unfinished command was refused.
+    refused: bool,
 }
 
 impl Decoder {
     /// A decoder for a new connection.
     pub fn new(limits: DecodeLimits) -> Decoder {
-        Decoder { limits, progress: Progress::Start, unfinished: Vec::new(), shared_bytes: 0 }
+        let unfinished = Vec::new();
+        Decoder { limits, progress: Progress::Start, unfinished, shared_bytes: 0, refused: false }
     }
 
     /// Decodes one command: the one that begins at `buffer[at]`.
@@ -149,6 +158,31 @@ impl Decoder {
         self.shared_bytes += len;
         self.unfinished.push(Arg::Shared(payload));
         self.progress = Progress::PayloadEnd { position, missing };
+    }
+
+    /// Does without the payload asked for by [`Step::Shared`], which the caller skips: the command
+    /// will be [`Step::Refused`]. What was handed in for it before is given up at once.
+    ///
+    /// # Panics
+    /// When none was asked for.
+    pub fn refuse(&mut self) {
+        let Progress::Payload { position, missing, .. } = self.progress else {
+            panic!("no payload was asked for");
+        };
+        self.unfinished.clear();
+        self.shared_bytes = 0;
+        self.refused = true;
+        self.progress = Progress::PayloadEnd { position, missing };
+    }
+
+    /// Whether a payload of the unfinished command was refused, so that no further one is of use.
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Bytes of the payloads that were handed in for the unfinished command.
+    pub fn shared_bytes(&self) -> usize {
+        self.shared_bytes
     }
 
     /// Memory held for an unfinished command beyond the caller's own buffers: its argument list
@@ -293,6 +327,11 @@ impl Decoder {
             self.unfinished.push(Arg::Span { start: start as u32, end: end as u32 });
             position = end + 2;
             missing -= 1;
+        }
+        if std::mem::take(&mut self.refused) {
+            self.unfinished.clear();
+            self.finish(at, args);
+            return Ok(Step::Refused { used: position });
         }
         self.finish(at, args);
         Ok(Step::Command { used: position })
