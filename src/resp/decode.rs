@@ -12,6 +12,10 @@ use crate::limits;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0xCC;
 
+/// In place of the bytes of payloads: one of the unfinished command was refused. Apart it would make
+/// each connection longer.
+const REFUSED: usize = usize::MAX;
+
 /// How large a client's commands may be. May change between any two calls of `decode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
@@ -111,17 +115,14 @@ pub struct Decoder {
     progress: Progress,
     /// Arguments of the unfinished command; spans count from its first byte.
     unfinished: Vec<Arg>,
-    /// Bytes of shared arguments in `unfinished`.
+    /// Bytes of shared arguments in `unfinished`; [`REFUSED`] when one was refused.
     shared_bytes: usize,
-    /// A payload of the unfinished command was refused.
-    refused: bool,
 }
 
 impl Decoder {
     /// A decoder for a new connection.
     pub fn new(limits: DecodeLimits) -> Decoder {
-        let unfinished = Vec::new();
-        Decoder { limits, progress: Progress::Start, unfinished, shared_bytes: 0, refused: false }
+        Decoder { limits, progress: Progress::Start, unfinished: Vec::new(), shared_bytes: 0 }
     }
 
     /// Decodes one command: the one that begins at `buffer[at]`.
@@ -155,6 +156,7 @@ impl Decoder {
             panic!("no payload was asked for");
         };
         assert_eq!(payload.len(), len, "a payload of another length was asked for");
+        debug_assert!(!self.is_refused(), "what comes for it is skipped");
         self.shared_bytes += len;
         self.unfinished.push(Arg::Shared(payload));
         self.progress = Progress::PayloadEnd { position, missing };
@@ -170,25 +172,24 @@ impl Decoder {
             panic!("no payload was asked for");
         };
         self.unfinished.clear();
-        self.shared_bytes = 0;
-        self.refused = true;
+        self.shared_bytes = REFUSED;
         self.progress = Progress::PayloadEnd { position, missing };
     }
 
     /// Whether a payload of the unfinished command was refused, so that no further one is of use.
     pub fn is_refused(&self) -> bool {
-        self.refused
+        self.shared_bytes == REFUSED
     }
 
     /// Bytes of the payloads that were handed in for the unfinished command.
     pub fn shared_bytes(&self) -> usize {
-        self.shared_bytes
+        if self.is_refused() { 0 } else { self.shared_bytes }
     }
 
     /// Memory held for an unfinished command beyond the caller's own buffers: its argument list
     /// and the payloads handed in.
     pub fn held_bytes(&self) -> usize {
-        self.unfinished.capacity() * size_of::<Arg>() + self.shared_bytes
+        self.unfinished.capacity() * size_of::<Arg>() + self.shared_bytes()
     }
 
     /// The limits in force.
@@ -328,7 +329,7 @@ impl Decoder {
             position = end + 2;
             missing -= 1;
         }
-        if std::mem::take(&mut self.refused) {
+        if self.is_refused() {
             self.unfinished.clear();
             self.finish(at, args);
             return Ok(Step::Refused { used: position });
