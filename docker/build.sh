@@ -14,5 +14,6 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 mkdir "$context/data" "$context/pki"
 cp "$BINARY" "$context/crabcache"
+cp LICENSE NOTICE "$context/"
 strip "$context/crabcache" 2>/dev/null || true
 docker build -f docker/Dockerfile.scratch -t "${IMAGE:-crabcache:latest}" "$context"

@@ -5,6 +5,7 @@ mod control;
 mod forward;
 pub mod operators;
 mod replication;
+mod room;
 pub mod sync;
 
 pub use control::{
@@ -20,8 +21,9 @@ pub use control::{
 pub use forward::{
     ANNOUNCED_NODES_MAX, FORWARD_CALL_BYTES_MAX, FORWARD_CALL_MS_MAX, FORWARD_CALLS_MAX,
     FORWARD_GRACE_MS, FORWARD_QUEUE_BYTES_MAX, FORWARD_REPLY_BYTES_MAX, FORWARD_REST_MS,
-    FORWARD_SPACES_MAX, FORWARD_STEP_MS_MAX, FORWARD_STEP_MS_MIN, FORWARD_TURN_NANOS_MAX,
-    FORWARD_WAIT_MS_MAX, HOST_BYTES_MAX, WAIT_ASK_MS_MAX, WAIT_MS_MAX, WAIT_REASK_MS, WAIT_STEP_MS,
+    FORWARD_SCAN_RUNS_MAX, FORWARD_SPACES_MAX, FORWARD_STEP_MS_MAX, FORWARD_STEP_MS_MIN,
+    FORWARD_TURN_NANOS_MAX, FORWARD_WAIT_MS_MAX, HOST_BYTES_MAX, WAIT_ASK_MS_MAX, WAIT_MS_MAX,
+    WAIT_REASK_MS, WAIT_STEP_MS,
 };
 pub use replication::{
     BACKLOG_BYTES_MIN, BACKLOG_PART, CLUSTER_PROPOSALS_MAX, HANDOVER_LOOK_MS, HANDOVER_LOOKS_MAX,
@@ -29,6 +31,10 @@ pub use replication::{
     REPLICATION_EVENTS_MAX, REPLICATION_FLUSH_MS, REPLICATION_FLUSH_TRIES, REPLICATION_OPEN_MS_MAX,
     REPLICATION_PAUSE_US, REPLICATION_REOPEN_MS, RESYNC_CHUNK_BYTES, RESYNC_SNAPSHOT_MS,
     WRITE_HOLD_MS_MAX,
+};
+pub use room::{
+    APPEND_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, INCOMING_STEP_BYTES,
+    LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART, ROOM_STEPS_MAX,
 };
 
 /// Values longer than this become reference-counted buffers of their own.
@@ -384,7 +390,7 @@ pub const DIGEST_ITEMS_PER_LOCK: usize = 512;
 /// what fitted once need not lie as densely when it is read back.
 pub const RECOVERY_SPARE_PART: u64 = 8;
 /// What an item takes beside its name and its value, about: for telling how much memory is needed.
-pub const RECOVERY_ITEM_BYTES: u64 = 64;
+pub const RECOVERY_ITEM_BYTES: u64 = 24;
 /// Time between two lines about a recovery that goes on.
 pub const RECOVERY_TOLD_MS: u64 = 1000;
 /// Damaged places that are named when a node refuses to start.

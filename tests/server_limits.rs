@@ -273,3 +273,64 @@ fn what_has_no_room_to_grow_stays_as_it_is() {
     client.check(&["GETRANGE", "k", "4099999", "-1"], "$1\r\no\r\n");
     client.check(&["APPEND", "k", "x"], ":4100001\r\n");
 }
+
+#[test]
+fn values_half_received_stay_within_the_bound() {
+    const PART: usize = 60 << 20;
+    const WHOLE: usize = 64 << 20;
+    let node = Node::start(&["memory.max_memory=128MiB", "server.workers=2"]);
+    let mut other = node.connect();
+    other.check(&["SET", "small", "1"], "+OK\r\n");
+    let before = node.resident_bytes();
+    let part = vec![b'v'; PART];
+    let mut half: Vec<Client> = (0..12).map(|_| node.connect()).collect();
+    for (i, client) in half.iter_mut().enumerate() {
+        client.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nbig{}\r\n${WHOLE}\r\n", i % 10));
+        client.send(&part);
+        other.check(&["INCR", "count"], &format!(":{}\r\n", i + 1));
+        let more = node.resident_bytes().saturating_sub(before);
+        assert!(more < (128 << 20) * 103 / 100 + (4 << 20), "{more} bytes with {i} values");
+    }
+    // A value of usual size finds room beside them.
+    other.check(&["SET", "mine", &"m".repeat(1 << 20)], "+OK\r\n");
+    // The rest of those that are refused is skipped, and the connections go on.
+    let mut stored = 0;
+    for client in &mut half {
+        client.send(&part[..WHOLE - PART]);
+        client.send("\r\n");
+        let answer = client.line();
+        stored += usize::from(answer == "+OK");
+        assert!(answer == "+OK" || answer.starts_with("-OOM "), "{answer}");
+        client.check(&["PING"], "+PONG\r\n");
+    }
+    assert!((1..=2).contains(&stored), "{stored} were stored");
+    // Who goes leaves room.
+    for client in &mut half {
+        client.send(format!("*3\r\n$3\r\nSET\r\n$4\r\ngone\r\n${WHOLE}\r\n"));
+        client.send(&part[..PART / 2]);
+    }
+    drop(half);
+    let whole = "w".repeat(PART);
+    node.until("there is room", |client| {
+        client.send_command(&["SET", "last", &whole]);
+        client.line() == "+OK"
+    });
+    other.check(&["STRLEN", "last"], &format!(":{PART}\r\n"));
+    let more = node.resident_bytes().saturating_sub(before);
+    assert!(more < (128 << 20) * 103 / 100 + (4 << 20), "{more} bytes at the end");
+}
+
+#[test]
+fn what_follows_a_refused_value_is_executed() {
+    let node = Node::start(&["memory.max_memory=32MiB", "memory.policy=noeviction"]);
+    let mut client = node.connect();
+    // Larger than the node: none of it is kept.
+    let value = "v".repeat(40 << 20);
+    client.send_command(&["MSET", "a", "1", "b", &value, "c", &"w".repeat(1 << 20)]);
+    client.send_command(&["DBSIZE"]);
+    client.expect("-OOM command not allowed when used memory > 'maxmemory'.\r\n:0\r\n");
+    client.check(&["CLIENT", "REPLY", "SKIP"], "");
+    client.send_command(&["SET", "b", &value]);
+    client.check(&["DBSIZE"], ":0\r\n");
+    client.check(&["SET", "c", &"w".repeat(1 << 20)], "+OK\r\n");
+}

@@ -203,17 +203,17 @@ impl KeyOp<'_> {
     pub fn may_need_room(&self) -> bool {
         match self.stores() {
             Stores::Nothing => false,
-            Stores::Value(bytes) => bytes >= limits::SHARED_VALUE_BYTES_MIN,
+            Stores::Value(value) => value.bytes().len() >= limits::SHARED_VALUE_BYTES_MIN,
             Stores::Part => true,
         }
     }
 
     /// What it brings along to be stored.
     #[inline]
-    pub fn stores(&self) -> Stores {
+    pub fn stores(&self) -> Stores<'_> {
         match self {
-            KeyOp::Set(op) => Stores::Value(op.value.bytes().len()),
-            KeyOp::GetSet(value) | KeyOp::SetNx(value) => Stores::Value(value.bytes().len()),
+            KeyOp::Set(op) => Stores::Value(op.value),
+            KeyOp::GetSet(value) | KeyOp::SetNx(value) => Stores::Value(*value),
             KeyOp::Append(_) | KeyOp::SetRange { .. } => Stores::Part,
             KeyOp::Get
             | KeyOp::GetEx(_)
@@ -252,12 +252,12 @@ impl KeyOp<'_> {
 }
 
 /// What a command on one key brings along to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stores {
+#[derive(Clone, Copy, Debug)]
+pub enum Stores<'a> {
     /// Nothing, or a number.
     Nothing,
-    /// A whole value of so many bytes.
-    Value(usize),
+    /// A whole value.
+    Value(Value<'a>),
     /// A part of a value: how much is stored depends on what is there.
     Part,
 }

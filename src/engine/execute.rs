@@ -5,6 +5,7 @@ mod counter;
 mod held;
 mod number;
 mod object;
+pub(super) mod prepared;
 mod set;
 mod text;
 mod ttl;

@@ -29,6 +29,10 @@ pub(super) struct Extents {
     page_bytes: usize,
     /// Bytes of all values, in whole pages.
     value_bytes: AtomicU64,
+    /// Bytes of buffers on their way to become values, as far as they are claimed.
+    incoming_bytes: AtomicU64,
+    /// Bytes of values that shards keep; of one that is kept twice, twice.
+    kept_bytes: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -54,6 +58,8 @@ unsafe impl Send for Mapping {}
 pub struct BigBuffer {
     start: NonNull<u8>,
     len: usize,
+    /// Bytes that count already, in whole pages.
+    claimed: u64,
     extents: Arc<Extents>,
 }
 
@@ -69,13 +75,19 @@ impl Extents {
         // SAFETY: asks for a constant of the system.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let page_bytes = usize::try_from(page_bytes).unwrap_or(0).max(PAGE_BYTES_MIN);
-        Arc::new(Extents { page_bytes, value_bytes: AtomicU64::new(0), inner: Mutex::default() })
+        Arc::new(Extents {
+            page_bytes,
+            value_bytes: AtomicU64::new(0),
+            incoming_bytes: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(0),
+            inner: Mutex::default(),
+        })
     }
 
     /// A buffer of `len` bytes; `None` when the system has no addresses left.
     pub(super) fn buffer(self: &Arc<Extents>, len: usize) -> Option<BigBuffer> {
         let start = self.take(self.resident(len)?)?;
-        Some(BigBuffer { start, len, extents: self.clone() })
+        Some(BigBuffer { start, len, claimed: 0, extents: self.clone() })
     }
 
     /// A value with these bytes; `None` when the system has no addresses left.
@@ -100,6 +112,28 @@ impl Extents {
     /// Bytes of all values that anybody refers to, in whole pages: what is resident of them.
     pub(super) fn value_bytes(&self) -> u64 {
         self.value_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that buffers have claimed, in whole pages.
+    pub(super) fn incoming_bytes(&self) -> u64 {
+        self.incoming_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that no shard keeps: values on their way in, and those that only unsent answers still
+    /// refer to.
+    pub(super) fn loose_bytes(&self) -> u64 {
+        let kept = self.kept_bytes.load(Ordering::Relaxed);
+        (self.value_bytes() + self.incoming_bytes()).saturating_sub(kept)
+    }
+
+    /// A shard keeps so many bytes of values more.
+    pub(super) fn keep(&self, bytes: u64) {
+        self.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A shard keeps so many bytes of values less.
+    pub(super) fn let_go(&self, bytes: u64) {
+        self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn resident(&self, len: usize) -> Option<usize> {
@@ -178,10 +212,38 @@ impl Drop for Extents {
 
 impl BigBuffer {
     /// The buffer as a value that is shared from now on.
-    pub fn freeze(self) -> Bytes {
+    pub fn freeze(mut self) -> Bytes {
         let bytes = self.extents.value_bytes_of(self.len);
         self.extents.value_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.set_claimed(0);
         Bytes::from_owner(Frozen(self))
+    }
+
+    /// Bytes of it that may be filled, since they count already.
+    pub fn claimed(&self) -> usize {
+        usize::try_from(self.claimed).unwrap_or(usize::MAX).min(self.len)
+    }
+
+    /// Counts it as filled up to `filled` bytes; whether that is more than before.
+    pub(super) fn claim(&mut self, filled: usize) -> bool {
+        let bytes = if filled == 0 { 0 } else { self.extents.value_bytes_of(filled) };
+        let more = bytes > self.claimed;
+        if more {
+            self.set_claimed(bytes);
+        }
+        more
+    }
+
+    /// Counts it as filled less far again.
+    pub(super) fn set_claimed(&mut self, bytes: u64) {
+        let incoming = &self.extents.incoming_bytes;
+        incoming.fetch_add(bytes.wrapping_sub(self.claimed), Ordering::Relaxed);
+        self.claimed = bytes;
+    }
+
+    /// Bytes that count, in whole pages.
+    pub(super) fn claimed_bytes(&self) -> u64 {
+        self.claimed
     }
 }
 
@@ -212,6 +274,7 @@ impl fmt::Debug for BigBuffer {
 
 impl Drop for BigBuffer {
     fn drop(&mut self) {
+        self.set_claimed(0);
         if let Some(bytes) = self.extents.resident(self.len) {
             self.extents.give(self.start, bytes);
         }
@@ -303,6 +366,24 @@ mod tests {
         );
         drop(part);
         assert_eq!((extents.value_bytes(), resident_pages(&extents)), (0, 0));
+    }
+
+    #[test]
+    fn what_nobody_keeps_is_loose() {
+        let extents = Extents::new();
+        let mut buffer = extents.buffer(10 * PAGE).expect("memory");
+        assert!(buffer.claim(PAGE + 1) && !buffer.claim(2 * PAGE));
+        assert_eq!((buffer.claimed(), extents.loose_bytes()), (2 * PAGE, 2 * PAGE as u64));
+        let value = buffer.freeze();
+        assert_eq!((extents.incoming_bytes(), extents.loose_bytes()), (0, 10 * PAGE as u64));
+        extents.keep(10 * PAGE as u64);
+        assert_eq!(extents.loose_bytes(), 0);
+        extents.let_go(10 * PAGE as u64);
+        drop(value);
+        let mut buffer = extents.buffer(1000 * PAGE).expect("memory");
+        assert!(buffer.claim(usize::MAX / 2) && buffer.claimed() == 1000 * PAGE);
+        drop(buffer);
+        assert_eq!((extents.incoming_bytes(), extents.loose_bytes()), (0, 0));
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! Commands on several keys: all their shards are locked, in ascending order, so they are atomic.
-//!
-//! One thing is not all or nothing: an MSET that finds no room half-way keeps what it has set
-//! (each key has its old value or one given, never another) and answers that memory is short.
-//! Asking for room beforehand would not help, since making it for one key may take it from
-//! another; undoing would mean copying every old value of every MSET. MSETNX does undo: nothing
-//! was there before.
 
 mod lcs;
+mod mset;
+
+use mset::Those;
 
 use super::execute::{Access, Held, Target, write_done, write_value};
 use super::{Duty, Engine, Full, Key, ShardGuard, Unserved, log};
 use crate::command::reply::{ReplyWriter, errors};
-use crate::command::{Args, KeysOp, Time};
+use crate::command::{KeysOp, Time};
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
@@ -25,11 +22,11 @@ pub(super) fn execute<W: ReplyWriter>(
     match *op {
         KeysOp::MGet(names) => mget(&mut Locked::new(engine, names.iter(), when)?, out),
         KeysOp::MSet(pairs) => {
-            let mut locked = Locked::new(engine, pairs.iter().step_by(2), when)?;
-            write_done(set_all(&mut locked, pairs).map_err(|(_, full)| full), out);
+            let done = mset::mset(engine, pairs, Those::All, when)?;
+            write_done(done.map(|_| ()), out);
         }
         KeysOp::MSetNx(pairs) => {
-            msetnx(&mut Locked::new(engine, pairs.iter().step_by(2), when)?, pairs, out);
+            mset::write_set(mset::mset(engine, pairs, Those::Absent, when)?, out);
         }
         KeysOp::Delete(names) => {
             let mut locked = Locked::new(engine, names.iter(), when)?;
@@ -123,29 +120,6 @@ fn mget<W: ReplyWriter>(locked: &mut Locked<'_, '_>, out: &mut W) {
         match locked.at(i).get() {
             Some(item) => write_value(item.value, out),
             None => out.null(),
-        }
-    }
-}
-
-/// Sets keys to the values behind them, or says at which there was no room.
-fn set_all(locked: &mut Locked<'_, '_>, pairs: Args<'_>) -> Result<(), (usize, Full)> {
-    for i in 0..locked.len() {
-        locked.at(i).put(pairs.value(2 * i + 1), None).map_err(|full| (i, full))?;
-    }
-    Ok(())
-}
-
-fn msetnx<W: ReplyWriter>(locked: &mut Locked<'_, '_>, pairs: Args<'_>, out: &mut W) {
-    if locked.count(|at| at.peek().is_some()) > 0 {
-        return out.integer(0);
-    }
-    match set_all(locked, pairs) {
-        Ok(()) => out.integer(1),
-        Err((failed, Full)) => {
-            for i in 0..failed {
-                locked.at(i).remove();
-            }
-            out.error(errors::OUT_OF_MEMORY);
         }
     }
 }

@@ -13,6 +13,7 @@ mod log;
 mod peek;
 mod policy;
 mod replica;
+mod room;
 mod served;
 mod space;
 mod store;
@@ -27,13 +28,14 @@ pub use log::LogPiece;
 pub use peek::ShardPeek;
 pub use policy::Policy;
 pub use replica::{FollowError, Followed};
+pub use room::Landing;
 pub use served::{Duty, Unserved};
 pub(crate) use store::prefetch;
 pub use store::{Full, Item, ItemValue, Role, Store, StoreStats};
 pub use walks::{WalkChunk, WalkId, WalkStep};
 
 use crate::command::reply::ReplyWriter;
-use crate::command::{Command, KeyOp, Stores, Time};
+use crate::command::{Command, KeyOp, Time};
 use crate::limits;
 use cluster::record::Seq;
 use cluster::slot::{Group, Slot};
@@ -43,7 +45,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{Arena, BigRoom};
+use store::Arena;
 
 /// How an engine is made.
 #[derive(Clone, Debug)]
@@ -114,6 +116,7 @@ pub struct Engine {
     /// Held by who divides bounds between shards, before any shard's lock: two divisions at once
     /// would mix, and their sum could exceed the bound.
     dividing: Mutex<()>,
+    aside: room::Aside,
     arena: Arc<Arena>,
     extents: Arc<Extents>,
     log: Arc<LogShared>,
@@ -148,6 +151,7 @@ impl Engine {
             max_items: AtomicU64::new(u64::MAX),
             ceiling: AtomicU64::new(u64::MAX),
             dividing: Mutex::new(()),
+            aside: room::Aside::default(),
             arena,
             extents,
             log: Arc::new(LogShared::new(options.shards)),
@@ -190,6 +194,12 @@ impl Engine {
     /// that only an unfinished command or an unsent answer still needs.
     pub fn big_bytes(&self) -> u64 {
         self.extents.value_bytes()
+    }
+
+    /// Bytes of big values that no shard keeps: those on their way in, as far as they are claimed,
+    /// and those that only an unfinished command or an unsent answer still needs.
+    pub fn loose_bytes(&self) -> u64 {
+        self.extents.loose_bytes()
     }
 
     /// Calls `nudge` from now on when [`Engine::prepare`] has something to do: where a shard is
@@ -242,14 +252,6 @@ impl Engine {
         (0..self.shards.len()).for_each(|s| self.lock(s).store().set_value_bytes_max(bytes));
     }
 
-    /// Gives room that some shards do not use to those that need it: to be called a few times
-    /// a second. The bounds of the node hold all the time.
-    pub fn rebalance(&self) {
-        if self.shards.len() > 1 || self.ceiling.load(Ordering::Relaxed) != u64::MAX {
-            self.divide(None);
-        }
-    }
-
     /// The bound on memory, if there is one.
     pub fn max_memory(&self) -> Option<u64> {
         Some(self.max_memory.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
@@ -260,89 +262,6 @@ impl Engine {
     pub fn set_ceiling(&self, bytes: Option<u64>) {
         let least = self.max_memory_min();
         self.ceiling.store(bytes.map_or(u64::MAX, |b| b.max(least)), Ordering::Relaxed);
-    }
-
-    /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
-    fn divide(&self, wanting: Option<(usize, u64)>) {
-        let _dividing = self.dividing.lock();
-        let ceiling = self.ceiling.load(Ordering::Relaxed);
-        let max_memory = self.max_memory.load(Ordering::Relaxed).min(ceiling);
-        let max_items = self.max_items.load(Ordering::Relaxed);
-        if max_memory == u64::MAX && max_items == u64::MAX {
-            return;
-        }
-        let mut big_bytes = 0;
-        let mut uses = Vec::with_capacity(self.shards.len());
-        for shard in 0..self.shards.len() {
-            let mut shard = self.lock(shard);
-            uses.push(shard.store().uses());
-            big_bytes += shard.store().stats().big_bytes;
-        }
-        if let Some((shard, bytes)) = wanting {
-            uses[shard].memory.held += bytes;
-        }
-        // Big values that were given up but that somebody is still being sent take memory too.
-        let pinned = self.big_bytes().saturating_sub(big_bytes).min(max_memory / 2);
-        let unbounded = || vec![u64::MAX; uses.len()];
-        let bytes = match max_memory {
-            u64::MAX => unbounded(),
-            max => budget::divide(max - pinned, uses.iter().map(|u| u.memory)),
-        };
-        let items = match max_items {
-            u64::MAX => unbounded(),
-            max => budget::divide(max, uses.iter().map(|u| u.items)),
-        };
-        for (shard, (bytes, items)) in bytes.into_iter().zip(items).enumerate() {
-            self.lock(shard).store().move_limits(bytes, items);
-        }
-    }
-
-    /// To be called, where no lock is held, before an `op` that [`KeyOp::may_need_room`].
-    #[cold]
-    pub fn make_room_for(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
-        match op.stores() {
-            Stores::Nothing => {}
-            Stores::Value(bytes) => self.reserve(shard, bytes as u64, now),
-            Stores::Part => self.widen(shard, key, op, now),
-        }
-    }
-
-    /// Makes room for a big value of `bytes` in a shard, in steps between which others have their
-    /// turn on it.
-    #[cold]
-    pub fn reserve(&self, shard: usize, bytes: u64, now: Time) {
-        let mut granted = false;
-        loop {
-            let room = self.lock(shard).store().big_room_step(bytes, now);
-            match room {
-                BigRoom::Going => {}
-                BigRoom::Enough | BigRoom::Full => return,
-                BigRoom::LimitTooSmall if granted => return,
-                BigRoom::LimitTooSmall => {
-                    granted = true;
-                    self.divide(Some((shard, bytes)));
-                }
-            }
-        }
-    }
-
-    /// Gives a shard a larger part of the bound, if it needs one for the value that `op` makes
-    /// grow. Evicts nothing, since that might be the value itself, and what is written then would
-    /// be the new part alone: who writes keeps the old part while room is made.
-    fn widen(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
-        let max_memory = self.max_memory.load(Ordering::Relaxed);
-        if max_memory == u64::MAX {
-            return;
-        }
-        let mut locked = self.lock(shard);
-        let store = locked.store();
-        let len = store.peek(key, now).map_or(0, |item| item.value.bytes().len());
-        let bytes = op.grown_bytes(len as u64);
-        let is_narrow = bytes <= store.value_bytes_max() as u64 && store.is_narrow_for(bytes);
-        drop(locked);
-        if is_narrow {
-            self.divide(Some((shard, bytes)));
-        }
     }
 
     /// Locks a shard. Several only in ascending order; never across an await.

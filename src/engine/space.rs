@@ -1,5 +1,6 @@
 //! Commands on all keys: shard after shard, group after group. But for FLUSHALL a lock is held for
-//! one step only, so other commands come in between.
+//! one step only, so other commands come in between. Names are matched against patterns where no
+//! lock is held: under it they are only copied.
 
 mod parts;
 
@@ -86,14 +87,16 @@ fn keys<W: ReplyWriter>(
     now: Time,
     out: &mut W,
 ) -> Result<(), Unserved> {
-    let mut names = Names::default();
+    let (mut names, mut seen) = (Names::default(), Names::default());
     let mut cursor = Cursor::from_number(0);
     while let Some(at) = cursor.and_then(|at| at.skip_to(within)) {
-        cursor = at.step(engine, within, WALK_ITEMS_PER_LOCK, now, &mut 0, |name| {
+        let visit = |name: &[u8]| seen.push(name);
+        cursor = at.step(engine, within, WALK_ITEMS_PER_LOCK, now, &mut 0, visit)?;
+        seen.drain(|name| {
             if glob_match(pattern, name) {
                 names.push(name);
             }
-        })?;
+        });
     }
     names.write(out);
     Ok(())
@@ -108,7 +111,7 @@ fn scan<W: ReplyWriter>(
     now: Time,
     out: &mut W,
 ) -> Result<(), Unserved> {
-    let mut names = Names::default();
+    let (mut names, mut found) = (Names::default(), Names::default());
     let wanted = |name: &[u8]| {
         op.type_name.is_none_or(|t| t == STRING.as_bytes())
             && op.pattern.is_none_or(|pattern| glob_match(pattern, name))
@@ -118,11 +121,12 @@ fn scan<W: ReplyWriter>(
     while let Some(at) = cursor {
         let mut seen = 0;
         let want = left.min(WALK_ITEMS_PER_LOCK);
-        cursor = at.step(engine, within, want, now, &mut seen, |name| {
+        cursor = at.step(engine, within, want, now, &mut seen, |name| found.push(name))?;
+        found.drain(|name| {
             if wanted(name) {
                 names.push(name);
             }
-        })?;
+        });
         cursor = cursor.and_then(|at| at.skip_to(within));
         if seen >= left {
             break;
@@ -251,10 +255,18 @@ impl Names {
 
     fn write<W: ReplyWriter>(&self, out: &mut W) {
         out.array(self.ends.len());
-        let mut start = 0;
-        for &end in &self.ends {
-            out.bulk(&self.bytes[start..end]);
-            start = end;
-        }
+        self.iter().for_each(|name| out.bulk(name));
+    }
+
+    /// Visits all, and forgets them.
+    fn drain(&mut self, visit: impl FnMut(&[u8])) {
+        self.iter().for_each(visit);
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&from, &to)| &self.bytes[from..to])
     }
 }

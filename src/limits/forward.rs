@@ -36,6 +36,8 @@ pub const FORWARD_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const FORWARD_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time after which the thread that carries out others' commands does something else first.
 pub const FORWARD_TURN_NANOS_MAX: u64 = 500_000;
+/// Runs of groups without any key that one SCAN passes over, each of one node.
+pub const FORWARD_SCAN_RUNS_MAX: usize = 64;
 /// Commands of others on all keys at a time.
 pub const FORWARD_SPACES_MAX: usize = 4;
 

@@ -224,12 +224,15 @@ impl Storage {
         let (found, damaged, refused) = recovered?;
         if refused > 0 {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            // What has found room, and what has not.
+            let shards = 0..engine.shard_count();
+            let used: u64 = shards.map(|shard| engine.lock(shard).store().used_bytes()).sum();
             return Err(format!(
                 "the data does not fit into memory.max_memory ({} MiB), and memory.policy ({}) \
                  lets none of it go. Nothing was changed. It needs about {} MiB",
                 mib(bound),
                 policy.name(),
-                mib(wide.saturating_add(refused)),
+                mib(used.saturating_add(refused)),
             ));
         }
         Ok((found, damaged, false))

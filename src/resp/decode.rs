@@ -12,6 +12,10 @@ use crate::limits;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0xCC;
 
+/// In place of the bytes of payloads: one of the unfinished command was refused. Apart it would make
+/// each connection longer.
+const REFUSED: usize = usize::MAX;
+
 /// How large a client's commands may be. May change between any two calls of `decode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
@@ -51,6 +55,12 @@ pub enum Step {
     /// A whole command: its arguments were appended to `args`, their spans relative to the start
     /// of `buffer`. The next command begins at `at + used`.
     Command {
+        /// Bytes of the buffer that belong to the command.
+        used: usize,
+    },
+    /// A whole command of which a value was refused: nothing to do but to say so. The next command
+    /// begins at `at + used`.
+    Refused {
         /// Bytes of the buffer that belong to the command.
         used: usize,
     },
@@ -105,7 +115,7 @@ pub struct Decoder {
     progress: Progress,
     /// Arguments of the unfinished command; spans count from its first byte.
     unfinished: Vec<Arg>,
-    /// Bytes of shared arguments in `unfinished`.
+    /// Bytes of shared arguments in `unfinished`; [`REFUSED`] when one was refused.
     shared_bytes: usize,
 }
 
@@ -146,15 +156,40 @@ impl Decoder {
             panic!("no payload was asked for");
         };
         assert_eq!(payload.len(), len, "a payload of another length was asked for");
+        debug_assert!(!self.is_refused(), "what comes for it is skipped");
         self.shared_bytes += len;
         self.unfinished.push(Arg::Shared(payload));
         self.progress = Progress::PayloadEnd { position, missing };
     }
 
+    /// Does without the payload asked for by [`Step::Shared`], which the caller skips: the command
+    /// will be [`Step::Refused`]. What was handed in for it before is given up at once.
+    ///
+    /// # Panics
+    /// When none was asked for.
+    pub fn refuse(&mut self) {
+        let Progress::Payload { position, missing, .. } = self.progress else {
+            panic!("no payload was asked for");
+        };
+        self.unfinished.clear();
+        self.shared_bytes = REFUSED;
+        self.progress = Progress::PayloadEnd { position, missing };
+    }
+
+    /// Whether a payload of the unfinished command was refused, so that no further one is of use.
+    pub fn is_refused(&self) -> bool {
+        self.shared_bytes == REFUSED
+    }
+
+    /// Bytes of the payloads that were handed in for the unfinished command.
+    pub fn shared_bytes(&self) -> usize {
+        if self.is_refused() { 0 } else { self.shared_bytes }
+    }
+
     /// Memory held for an unfinished command beyond the caller's own buffers: its argument list
     /// and the payloads handed in.
     pub fn held_bytes(&self) -> usize {
-        self.unfinished.capacity() * size_of::<Arg>() + self.shared_bytes
+        self.unfinished.capacity() * size_of::<Arg>() + self.shared_bytes()
     }
 
     /// The limits in force.
@@ -293,6 +328,11 @@ impl Decoder {
             self.unfinished.push(Arg::Span { start: start as u32, end: end as u32 });
             position = end + 2;
             missing -= 1;
+        }
+        if self.is_refused() {
+            self.unfinished.clear();
+            self.finish(at, args);
+            return Ok(Step::Refused { used: position });
         }
         self.finish(at, args);
         Ok(Step::Command { used: position })

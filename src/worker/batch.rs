@@ -67,6 +67,8 @@ pub(super) enum Stop {
     More,
     /// Behind `kept` more bytes begins a value of `len` bytes that gets a buffer of its own.
     Big { kept: usize, len: usize },
+    /// A command was passed over, since there was no room for a value of it; it is to be told so.
+    Refused,
     /// Others are to have their turn, or the answers are to be sent first.
     Yield,
     /// A pause.
@@ -129,6 +131,10 @@ pub(super) fn process(
         } else if let Some(halt) = halt {
             at = halt.at;
         }
+        if stop == Some(Stop::Refused) {
+            careful::refuse_value(worker, peer, out);
+            return Processed { used: at, stop: Stop::Yield };
+        }
         if let Some(stop) = stop {
             return Processed { used: at, stop };
         }
@@ -178,6 +184,10 @@ fn gather(peer: &mut Peer, tools: &mut Tools, buffer: &[u8], mut at: usize) -> O
             Ok(Step::Empty { used }) => {
                 at += used;
                 Stop::Yield
+            }
+            Ok(Step::Refused { used }) => {
+                at += used;
+                Stop::Refused
             }
             Ok(Step::More) => Stop::More,
             Ok(Step::Shared { used, len }) => Stop::Big { kept: used, len },

@@ -1,17 +1,19 @@
 //! Commands one by one, each looked at first: before authentication, while a pause is on, and for
 //! clients that want no answers or whose accesses do not count. The cold sibling of `batch`.
 
+use super::Worker;
 use super::batch::{Frame, Stop};
 use super::execute::{Batch, Rare};
 use super::notice::Pause;
 use super::peer::Peer;
 use super::plan::Plan;
-use super::session::{After, Replies};
+use super::session::{After, Answer, Replies};
 use crate::clock;
-use crate::command::reply::ReplyWriter;
+use crate::command::reply::{ReplyWriter, errors};
 use crate::command::spec::{Flag, Spec};
 use crate::command::{Arg, Args};
 use crate::metrics::CommandIndex;
+use crate::resp::Output;
 use crate::wal::log::LogState;
 
 /// A command kept until a pause is over: its bytes cannot be decoded again, since a large value of
@@ -109,6 +111,21 @@ fn answered(batch: &mut Batch<'_, '_>, peer: &mut Peer, plan: &Plan<'_>) -> Rare
         peer.renew();
     }
     after
+}
+
+/// Says that there is no room for a value of a command, which was passed over.
+#[cold]
+pub(super) fn refuse_value(worker: &Worker, peer: &mut Peer, out: &mut Output) {
+    let replies = peer.session.replies;
+    if replies == Replies::SkipNext {
+        peer.session.replies = Replies::On;
+        peer.renew();
+    }
+    if replies == Replies::On {
+        let mut answer = Answer::new(out, peer.session.version, worker.metrics());
+        answer.error(errors::OUT_OF_MEMORY);
+    }
+    worker.metrics().rejected(None);
 }
 
 /// Whether a client may send it before it has authenticated. What is no command or has wrong

@@ -1,6 +1,8 @@
 //! One connection: reads, lets `batch` execute, sends. While it is idle it holds no buffer. Knows
 //! sockets, and no command.
 
+mod large;
+
 use super::batch::{Processed, Stop, process};
 use super::big::Big;
 use super::clients::{Client, Entry};
@@ -11,7 +13,6 @@ use super::send::Sender;
 use super::session::Session;
 use super::socket::{Ready, Socket};
 use super::{Desk, Worker};
-use crate::clock;
 use crate::limits;
 use crate::metrics::WorkerMetrics;
 use crate::resp::ProtocolError;
@@ -308,7 +309,7 @@ impl Connection {
             return Poll::Ready(Ok(self.again(desk)));
         }
         if self.big.is_some() {
-            return self.poll_big();
+            return self.poll_big(desk);
         }
         Poll::Ready(match ready!(self.poll_read(desk)) {
             Ok(Some(stop)) => Ok(stop),
@@ -390,21 +391,12 @@ impl Connection {
     #[cold]
     fn stopped(&mut self, stop: Stop) -> Option<Turn> {
         match stop {
-            Stop::More => None,
+            Stop::More | Stop::Refused => None,
             Stop::Yield => {
                 self.ready = true;
                 None
             }
-            Stop::Big { kept, len } => {
-                let Some(buffer) = self.worker.shared.engine.buffer(len) else {
-                    return Some(Turn::NoMemory);
-                };
-                let (big, taken) = Big::begin(self.rest.get(kept..).unwrap_or_default(), buffer);
-                self.rest.drain(kept..kept + taken);
-                self.big = Some(Box::new(big));
-                self.end_big();
-                None
-            }
+            Stop::Big { kept, len } => self.begin_big(kept, len),
             Stop::Paused => Some(Turn::Paused),
             Stop::Unserved => Some(Turn::Unserved),
             Stop::Slowed => Some(Turn::Slowed),
@@ -413,30 +405,6 @@ impl Connection {
             Stop::Close => Some(Turn::Close),
             Stop::Broken(error) => Some(Turn::Broken(error)),
         }
-    }
-
-    /// Reads more of a large value.
-    #[cold]
-    fn poll_big(&mut self) -> Poll<Result<Stop, Turn>> {
-        let Some(big) = &mut self.big else { return Poll::Ready(Ok(Stop::More)) };
-        match ready!(big.read(&mut self.socket)) {
-            Ok(0) => return Poll::Ready(Err(Turn::Close)),
-            Ok(n) => self.heard(n),
-            Err(_) => return Poll::Ready(Err(Turn::Gone)),
-        }
-        self.peer.session.client.heard_nanos.set(clock::monotonic_nanos());
-        self.end_big();
-        let over = self.query_bytes() > self.peer.query_max;
-        Poll::Ready(if over { Err(Turn::Overflow) } else { Ok(Stop::More) })
-    }
-
-    /// Hands a large value to the decoder once it is all there.
-    fn end_big(&mut self) {
-        if let Some(big) = self.big.take_if(|big| big.is_whole()) {
-            self.peer.decoder.shared(big.finish());
-            self.ready = true;
-        }
-        self.note_buffers();
     }
 
     /// Bytes of what is not a whole command yet. Between two commands that is nothing, whatever

@@ -70,11 +70,9 @@ impl Batch<'_, '_> {
         ahead::ask_for(engine, plans);
         let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
-            if let Plan::Key { spec, shard, key, op } = plan {
-                if op.may_need_room() {
-                    held = None;
-                    engine.make_room_for(*shard, key, op, self.now);
-                }
+            if let Plan::Key { spec, shard, key, op } = plan
+                && !op.may_need_room()
+            {
                 let locked = match &mut held {
                     Some((holding, guard)) if holding == shard => guard,
                     other => {
@@ -145,9 +143,8 @@ impl Batch<'_, '_> {
         match plan {
             Plan::Key { shard, key, op, spec } => {
                 let engine = &*self.worker.shared.engine;
-                if op.may_need_room() {
-                    engine.make_room_for(*shard, key, op, self.now);
-                }
+                let needs_room = op.may_need_room();
+                let room = needs_room.then(|| engine.make_room_for(*shard, key, op, self.now));
                 let mut locked = engine.lock(*shard);
                 if !duty(self.view, session, spec).allows(&locked, key.group()) {
                     drop(locked);
@@ -159,6 +156,7 @@ impl Batch<'_, '_> {
                     note(log, key.group(), locked.log_seq(key.group()), self.waits);
                 }
                 drop(locked);
+                drop(room);
                 self.tally.runs.push((*shard, 1));
                 self.count(spec.id.index(), None);
                 Rare::Done(None)

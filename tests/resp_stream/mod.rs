@@ -94,6 +94,7 @@ impl Stream {
                     assert!(used > 0);
                     at += used;
                 }
+                Ok(Step::Refused { .. }) => unreachable!("nothing was refused"),
                 Ok(Step::More) => break,
                 Ok(Step::Shared { used, len }) => {
                     large = Some((at + used, len));

@@ -2,7 +2,7 @@
 //! APPEND and SETRANGE. These keep the deadline.
 
 use super::held::Part;
-use super::{Full, Held, Item, ItemValue, Target, write_count};
+use super::{Full, Held, Item, ItemValue, Target, prepared, write_count};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Time, Value};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
@@ -27,7 +27,10 @@ pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, value: Value<'_>, out:
         return out.error(errors::TOO_LONG);
     }
     let kept = Kept::of(item, len);
-    let new = Held::join(at.store, &[Part::Bytes(old), Part::Bytes(more)]);
+    let new = match prepared::take(old, more).filter(|_| len > SHARED_VALUE_BYTES_MIN) {
+        Some(new) => Ok(Held::Shared(new)),
+        None => Held::join(at.store, &[Part::Bytes(old), Part::Bytes(more)]),
+    };
     write_count(put_changed(at, new, kept), len as i64, out);
 }
 

@@ -4,6 +4,9 @@ use crate::engine::extents::Extents;
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// Powers of two that sizes are told apart by.
+const SIZES: usize = u64::BITS as usize;
+
 /// The big values of a shard by number.
 #[derive(Debug)]
 pub(super) struct Bigs {
@@ -11,12 +14,20 @@ pub(super) struct Bigs {
     free: Vec<u32>,
     /// Bytes of the values in it, in whole pages.
     bytes: u64,
+    /// The same, by the power of two below the bytes of each.
+    bytes_by_size: [u64; SIZES],
     extents: Arc<Extents>,
 }
 
 impl Bigs {
     pub(super) fn new(extents: Arc<Extents>) -> Bigs {
-        Bigs { list: Vec::new(), free: Vec::new(), bytes: 0, extents }
+        Bigs { list: Vec::new(), free: Vec::new(), bytes: 0, bytes_by_size: [0; SIZES], extents }
+    }
+
+    /// Bytes of those of its values that take `from` bytes or more; some a little smaller count,
+    /// too.
+    pub(super) fn bytes_from(&self, from: u64) -> u64 {
+        self.bytes_by_size[from.max(1).ilog2() as usize..].iter().sum()
     }
 
     /// Bytes of the values in it, in whole pages: what they take of memory.
@@ -31,7 +42,10 @@ impl Bigs {
 
     /// Keeps a value of the node's extents; its number.
     pub(super) fn insert(&mut self, value: Bytes) -> u32 {
-        self.bytes += self.bytes_of(value.len());
+        let bytes = self.bytes_of(value.len());
+        self.extents.keep(bytes);
+        self.bytes += bytes;
+        self.bytes_by_size[bytes.ilog2() as usize] += bytes;
         match self.free.pop() {
             Some(id) => {
                 self.list[id as usize] = Some(value);
@@ -54,7 +68,9 @@ impl Bigs {
 
     /// Gives all values up.
     pub(super) fn take_all(&mut self) -> Vec<Bytes> {
+        self.extents.let_go(self.bytes);
         self.bytes = 0;
+        self.bytes_by_size = [0; SIZES];
         self.free.clear();
         std::mem::take(&mut self.list).into_iter().flatten().collect()
     }
@@ -62,8 +78,17 @@ impl Bigs {
     /// Gives a value up: to be dropped where no lock is held.
     pub(super) fn remove(&mut self, id: u32) -> Option<Bytes> {
         let value = self.list[id as usize].take()?;
-        self.bytes -= self.bytes_of(value.len());
+        let bytes = self.bytes_of(value.len());
+        self.extents.let_go(bytes);
+        self.bytes -= bytes;
+        self.bytes_by_size[bytes.ilog2() as usize] -= bytes;
         self.free.push(id);
         Some(value)
+    }
+}
+
+impl Drop for Bigs {
+    fn drop(&mut self) {
+        self.extents.let_go(self.bytes);
     }
 }

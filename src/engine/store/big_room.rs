@@ -2,8 +2,9 @@
 //! the policy's business.
 
 use super::room::SHRINK_STEPS;
-use super::{Full, Store};
+use super::{Full, Policy, Store};
 use crate::command::Time;
+use crate::limits::ROOM_STEPS_MAX;
 
 /// Whether a big value has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +19,106 @@ pub(in crate::engine) enum BigRoom {
     Full,
 }
 
+/// What several items need together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Needs {
+    /// Bytes in segments and index, about.
+    pub(in crate::engine) small_bytes: u64,
+    /// Bytes of big values, in whole pages.
+    pub(in crate::engine) big_bytes: u64,
+    /// How many are new.
+    pub(in crate::engine) items: u64,
+}
+
+impl Needs {
+    /// What an item takes beside its name and its value, at most.
+    pub(in crate::engine) const ITEM_BYTES: u64 = 32;
+    /// Blocks that are begun and not filled: of two regions, and of the index.
+    const OPEN_BLOCKS: u64 = 3;
+
+    /// All bytes.
+    pub(in crate::engine) fn bytes(self) -> u64 {
+        self.small_bytes + self.big_bytes
+    }
+
+    /// The same for these and others.
+    pub(in crate::engine) fn add(&mut self, other: Needs) {
+        self.small_bytes += other.small_bytes;
+        self.big_bytes += other.big_bytes;
+        self.items += other.items;
+    }
+
+    /// Blocks: of those with items half may stay empty, where the next did not fit.
+    fn blocks(self, block_bytes: u64) -> u64 {
+        (2 * self.small_bytes + self.big_bytes).div_ceil(block_bytes) + Needs::OPEN_BLOCKS
+    }
+}
+
 impl Store {
-    /// Some steps towards room for a big value that takes `bytes`.
-    pub(in crate::engine) fn big_room_step(&mut self, bytes: u64, now: Time) -> BigRoom {
+    /// Whether several items can be stored without anything being evicted.
+    pub(in crate::engine) fn has_room(&self, needs: Needs) -> bool {
+        let blocks = needs.blocks(self.arena.block_bytes() as u64);
+        (self.limit_bytes == u64::MAX || self.room_left(blocks))
+            && (self.limit_items == u64::MAX || self.len() + needs.items <= self.limit_items)
+    }
+
+    /// Makes room for several items.
+    ///
+    /// # Errors
+    /// [`Full`] when there is none for all of them.
+    pub(in crate::engine) fn make_room_for_all(
+        &mut self,
+        needs: Needs,
+        now: Time,
+    ) -> Result<(), Full> {
+        let evicts_any = match self.policy {
+            Policy::TinyLfu | Policy::AllKeysLru | Policy::AllKeysLfu | Policy::AllKeysRandom => {
+                true
+            }
+            Policy::NoEviction
+            | Policy::VolatileTtl
+            | Policy::VolatileLru
+            | Policy::VolatileLfu
+            | Policy::VolatileRandom => false,
+        };
+        if evicts_any && needs.big_bytes == 0 {
+            // Each makes room for itself.
+            return Ok(());
+        }
+        if needs.bytes() > self.limit_bytes {
+            return Err(Full);
+        }
+        for _ in 0..ROOM_STEPS_MAX {
+            if self.has_room(needs) {
+                return Ok(());
+            }
+            self.segments.begin_step();
+            if !self.relieve(now) {
+                return Err(Full);
+            }
+            self.segments.work().assert_bounded();
+        }
+        Err(Full)
+    }
+
+    /// Some steps towards room for big values that take `bytes`. `granted`: the shard has got what
+    /// part of the bound it can get for them.
+    pub(in crate::engine) fn big_room_step(
+        &mut self,
+        bytes: u64,
+        granted: bool,
+        now: Time,
+    ) -> BigRoom {
         if self.limit_bytes == u64::MAX {
             return BigRoom::Enough;
         }
         let bytes = self.bigs.bytes_of(bytes as usize);
         let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 2;
-        if self.is_narrow_for(bytes) {
+        if !granted && self.is_narrow_for(bytes) {
             return BigRoom::LimitTooSmall;
+        }
+        if bytes > self.limit_bytes {
+            return BigRoom::Full;
         }
         self.segments.begin_step();
         for _ in 0..SHRINK_STEPS {
@@ -43,6 +134,20 @@ impl Store {
         }
         self.segments.work().assert_bounded();
         BigRoom::Going
+    }
+
+    /// Some steps towards the shard's part of the bound, which has become smaller; whether there is
+    /// more to do.
+    pub(in crate::engine) fn give_up_step(&mut self, now: Time) -> bool {
+        self.segments.begin_step();
+        let more = self.shrink_step(now);
+        self.segments.work().assert_bounded();
+        more
+    }
+
+    /// Bytes of its values that take `from` bytes or more, about.
+    pub(in crate::engine) fn giant_bytes(&self, from: u64) -> u64 {
+        self.bigs.bytes_from(from)
     }
 
     /// Whether the shard's part of the bound is small for a big value that takes `bytes`.

@@ -29,7 +29,7 @@ pub use stats::StoreStats;
 pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
-pub(super) use big_room::BigRoom;
+pub(super) use big_room::{BigRoom, Needs};
 
 use super::extents::{BigBuffer, Extents};
 use super::journal::Journal;

@@ -34,7 +34,7 @@ impl<'a> Words<'a> {
                     decoder.shared(value.freeze());
                     buffer = Cow::Owned([&buffer[..from], &buffer[from + len..]].concat());
                 }
-                Step::Empty { .. } | Step::More => return None,
+                Step::Refused { .. } | Step::Empty { .. } | Step::More => return None,
             }
         }
         Some(Words { buffer, args, ends })

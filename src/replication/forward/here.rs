@@ -246,10 +246,11 @@ impl Work<'_> {
             return Ok(());
         };
         self.keeps(group)?;
-        for (name, op) in ops().filter(|(_, op)| op.may_need_room()) {
+        let room = |(name, op): (&[u8], &KeyOp<'_>)| {
             let key = engine.key(name);
-            engine.make_room_for(engine.shard_of(&key), &key, op, self.now);
-        }
+            engine.make_room_for(engine.shard_of(&key), &key, op, self.now)
+        };
+        let room: Vec<_> = ops().filter(|(_, op)| op.may_need_room()).map(room).collect();
         let first = ops().next().map(|(name, _)| engine.key(name));
         let Some(shard) = first.map(|key| engine.shard_of(&key)) else { return Ok(()) };
         let mut locked = engine.lock(shard);
@@ -268,6 +269,7 @@ impl Work<'_> {
         }
         let seq = locked.log_seq(group);
         drop(locked);
+        drop(room);
         self.here.note(group, seq, waits);
         Ok(())
     }

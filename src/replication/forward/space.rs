@@ -2,8 +2,9 @@
 //! wherever the next one is.
 
 use super::rounds::{Exchange, Fate, NONSENSE, Patience, Unit, error, words};
-use super::{Routed, Sight, parts};
+use super::{Routed, Sight, decode, parts};
 use crate::clock;
+use crate::limits::FORWARD_SCAN_RUNS_MAX;
 use crate::resp::{number, value_end};
 use bytes::Bytes;
 use cluster::group_set::GroupSet;
@@ -56,28 +57,46 @@ impl Exchange {
         }
     }
 
-    /// One step of SCAN: by the primary of the group that the cursor stands in, up to the last of
-    /// the groups behind it that have the same one.
+    /// SCAN: by the primary of the group that the cursor stands in; where it has nothing up to the
+    /// last of the groups behind it that are its own, too, by the next one's primary, and so on.
     async fn scan(&self, command: &Routed) -> Bytes {
         let words = words(command);
         let text = words.get(1).and_then(|word| std::str::from_utf8(word).ok());
-        let cursor: u64 = text.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let Some(group) = u16::try_from(cursor >> 32).ok().and_then(Group::new) else {
-            return Bytes::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n");
-        };
+        let mut cursor: u64 = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+        for left in (0..FORWARD_SCAN_RUNS_MAX).rev() {
+            let Some(group) = u16::try_from(cursor >> 32).ok().and_then(Group::new) else { break };
+            let number = cursor.to_string();
+            let (mut these, mut request): (Vec<&[u8]>, _) = (words.clone(), Vec::new());
+            if let Some(word) = these.get_mut(1) {
+                *word = number.as_bytes();
+            }
+            decode::write(these.iter().copied(), &mut request);
+            let (reply, last) = self.scan_run(command, request, group).await;
+            match empty_run(&reply, last).filter(|_| left > 0) {
+                Some(next) => cursor = next,
+                None => return reply,
+            }
+        }
+        Bytes::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n")
+    }
+
+    /// One step of SCAN by the primary of a group, and the last of the groups behind it that have
+    /// the same one.
+    async fn scan_run(&self, command: &Routed, request: Vec<u8>, group: Group) -> (Bytes, Group) {
         let mut patience = Patience::new();
         loop {
             let groups = self.look().map(|sight| run_from(&sight, group)).unwrap_or_default();
             let last = groups.iter().last().unwrap_or(group);
-            let unit = Unit { group, ..unit(command, groups) };
-            match self.round(&[&unit]).await.pop() {
+            let unit = Unit { group, request: request.clone(), ..unit(command, groups) };
+            let reply = match self.round(&[&unit]).await.pop() {
                 Some(Fate::Reply(reply)) => {
-                    return moved_on(&reply, last).unwrap_or_else(|| error(NONSENSE));
+                    moved_on(&reply, last).unwrap_or_else(|| error(NONSENSE))
                 }
-                Some(Fate::Failed(text)) => return error(&text),
-                Some(Fate::Again(text)) if !self.pause(&mut patience).await => return error(&text),
-                Some(Fate::Again(_)) | None => {}
-            }
+                Some(Fate::Failed(text)) => error(&text),
+                Some(Fate::Again(text)) if !self.pause(&mut patience).await => error(&text),
+                Some(Fate::Again(_)) | None => continue,
+            };
+            return (reply, last);
         }
     }
 
@@ -150,6 +169,14 @@ fn moved_on(reply: &Bytes, last: Group) -> Option<Bytes> {
     Some([head.as_bytes(), reply.get(to + 2..)?].concat().into())
 }
 
+/// The cursor behind the last group of a run, if the answer to SCAN is that and nothing else.
+fn empty_run(reply: &Bytes, last: Group) -> Option<u64> {
+    let next = (u64::from(last.number()) + 1) << 32;
+    let digits = next.to_string();
+    let empty = format!("*2\r\n${}\r\n{digits}\r\n*0\r\n", digits.len());
+    (*reply == empty).then_some(next)
+}
+
 /// The elements of several arrays as one array.
 fn lists(replies: &[Bytes]) -> Option<Bytes> {
     let (mut count, mut elements) = (0, Vec::new());
@@ -163,7 +190,7 @@ fn lists(replies: &[Bytes]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use super::{lists, moved_on};
+    use super::{empty_run, lists, moved_on};
     use bytes::Bytes;
     use cluster::slot::{GROUPS, Group};
 
@@ -178,6 +205,10 @@ mod tests {
         assert_eq!(moved_on(&of("77"), group(6)), Some(of("77")));
         assert_eq!(moved_on(&of("0"), group(GROUPS - 1)), Some(of("0")));
         assert_eq!(moved_on(&Bytes::from_static(b"+?\r\n"), group(6)), None);
+        let nothing = |cursor| Bytes::from(format!("*2\r\n$11\r\n{cursor}\r\n*0\r\n"));
+        assert_eq!(empty_run(&nothing(7u64 << 32), group(6)), Some(7 << 32));
+        assert_eq!(empty_run(&nothing((7u64 << 32) + 1), group(6)), None);
+        assert_eq!(empty_run(&of(&next), group(6)), None);
         let two = [Bytes::from_static(b"*1\r\n:1\r\n"), Bytes::from_static(b"*2\r\n:2\r\n:3\r\n")];
         assert_eq!(lists(&two).unwrap(), "*3\r\n:1\r\n:2\r\n:3\r\n");
     }

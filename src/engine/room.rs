@@ -1,0 +1,311 @@
+//! How the bounds of a node are divided between its shards, and how room is made for what is big
+//! before it is stored: in bounded steps, between which others have their turn. What no shard keeps
+//! (values on their way in, and those that only unsent answers refer to) is set aside first.
+
+use super::execute::prepared;
+use super::store::BigRoom;
+use super::{BigBuffer, Engine, ItemValue, Key, budget};
+use crate::command::{KeyOp, Stores, Time, Value};
+use crate::limits::{
+    APPEND_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART,
+    LOOSE_PART, ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
+};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is set aside of the bound on memory.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// Up to here values that no shard keeps have room.
+    loose_bytes: AtomicU64,
+    /// What a single command may take of it, where that is more than others may together.
+    own_bytes: AtomicU64,
+    /// Values that shards are about to keep.
+    landings: Mutex<Vec<Land>>,
+}
+
+/// Values that a shard is about to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Land {
+    shard: usize,
+    bytes: u64,
+    /// Whether they are in this engine's buffers already, and thus count.
+    here: bool,
+}
+
+/// Values on their way into a shard, whose part of the bound is larger by them until this is
+/// dropped: when they are stored, or are not to be.
+#[must_use = "to be dropped when the command is done"]
+#[derive(Debug)]
+pub struct Landing<'a> {
+    aside: &'a Aside,
+    land: Land,
+}
+
+impl<'a> Landing<'a> {
+    fn new(aside: &'a Aside, land: Land) -> Landing<'a> {
+        aside.landings.lock().push(land);
+        Landing { aside, land }
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        prepared::forget();
+        let mut landings = self.aside.landings.lock();
+        if let Some(at) = landings.iter().position(|land| *land == self.land) {
+            landings.swap_remove(at);
+        }
+    }
+}
+
+impl Engine {
+    /// Counts `buffer` as filled up to `filled` bytes, for which room is made first; whether there
+    /// is any. `before`: bytes of values that came before it for the same command. Only what is
+    /// claimed is to be filled: so the bound on memory holds for values on their way in, too.
+    pub fn claim(&self, buffer: &mut BigBuffer, filled: usize, before: u64, now: Time) -> bool {
+        let old = buffer.claimed_bytes();
+        if !buffer.claim(filled) || self.max_memory().is_none() {
+            return true;
+        }
+        let loose = self.extents.loose_bytes();
+        let fits = loose <= self.aside.loose_bytes.load(Ordering::Relaxed)
+            || self.make_loose_room(buffer.claimed_bytes() + before, now);
+        if !fits {
+            buffer.set_claimed(old);
+            self.divide(None);
+        }
+        fits
+    }
+
+    /// Makes room for what no shard keeps, `own` bytes of it for whoever asks; whether there is.
+    #[cold]
+    fn make_loose_room(&self, own: u64, now: Time) -> bool {
+        let max = self.bound();
+        let loose = self.extents.loose_bytes();
+        if loose > max || loose > own && loose > max / LOOSE_PART {
+            return false;
+        }
+        if own > max / LOOSE_PART {
+            self.aside.own_bytes.fetch_max(own, Ordering::Relaxed);
+        }
+        self.divide(None);
+        let mut used = 0;
+        for shard in 0..self.shards.len() {
+            let mut steps = 0;
+            while steps < ROOM_STEPS_MAX && self.lock(shard).store().give_up_step(now) {
+                steps += 1;
+            }
+            used += self.lock(shard).store().used_bytes();
+        }
+        used + self.extents.loose_bytes() <= max + max / LOOSE_AHEAD_PART
+    }
+
+    /// The bound on memory that is in force now.
+    fn bound(&self) -> u64 {
+        self.max_memory.load(Ordering::Relaxed).min(self.ceiling.load(Ordering::Relaxed))
+    }
+
+    /// Gives room that some shards do not use to those that need it: to be called a few times
+    /// a second. The bounds of the node hold all the time.
+    pub fn rebalance(&self) {
+        let several = self.shards.len() > 1;
+        let loose = self.aside.loose_bytes.load(Ordering::Relaxed) > 0;
+        if several || loose || self.ceiling.load(Ordering::Relaxed) != u64::MAX {
+            self.divide(None);
+        }
+    }
+
+    /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
+    pub(super) fn divide(&self, wanting: Option<(usize, u64)>) {
+        let _dividing = self.dividing.lock();
+        let max_memory = self.bound();
+        let max_items = self.max_items.load(Ordering::Relaxed);
+        if max_memory == u64::MAX && max_items == u64::MAX {
+            return;
+        }
+        // First: what is stored while the shards are looked at counts twice then, not never.
+        let loose = self.extents.loose_bytes();
+        let count = self.shards.len();
+        let mut uses = Vec::with_capacity(count);
+        let mut giants = vec![0; count];
+        for (shard, giants) in giants.iter_mut().enumerate() {
+            let mut shard = self.lock(shard);
+            uses.push(shard.store().uses());
+            *giants = shard.store().giant_bytes(max_memory / count as u64 / GIANT_PART);
+        }
+        let landings = self.aside.landings.lock().clone();
+        let wanted = landings.iter().filter(|land| !land.here).map(|land| (land.shard, land.bytes));
+        for (shard, bytes) in wanting.into_iter().chain(wanted) {
+            uses[shard].memory.held += bytes;
+        }
+        let bytes = match max_memory {
+            u64::MAX => vec![u64::MAX; count],
+            max => {
+                leave_enough(&mut giants, max - max / GIANTS_LEAVE_PART);
+                for (used, giants) in uses.iter_mut().zip(&giants) {
+                    used.memory.held = used.memory.held.saturating_sub(*giants);
+                    used.memory.limit = used.memory.limit.saturating_sub(*giants);
+                }
+                let mut aside = giants;
+                let loose = self.set_aside(loose, max, &landings, &mut aside);
+                let left = max.saturating_sub(loose + aside.iter().sum::<u64>());
+                let parts = budget::divide(left, uses.iter().map(|u| u.memory));
+                parts.iter().zip(&aside).map(|(part, aside)| part + aside).collect()
+            }
+        };
+        let items = match max_items {
+            u64::MAX => vec![u64::MAX; count],
+            max => budget::divide(max, uses.iter().map(|u| u.items)),
+        };
+        for (shard, (bytes, items)) in bytes.into_iter().zip(items).enumerate() {
+            self.lock(shard).store().move_limits(bytes, items);
+        }
+    }
+
+    /// What is set aside of `max` beside the giants, before the rest is divided: for what no shard
+    /// keeps, which is returned, and for shards that are about to keep something.
+    fn set_aside(&self, loose: u64, max: u64, landings: &[Land], aside: &mut [u64]) -> u64 {
+        let mut most = max / LOOSE_PART;
+        if loose <= most {
+            self.aside.own_bytes.store(0, Ordering::Relaxed);
+        } else {
+            // What unsent answers refer to shall not take all of the node.
+            most = most.max(self.aside.own_bytes.load(Ordering::Relaxed));
+        }
+        let ahead = (max / LOOSE_AHEAD_PART).min(LOOSE_AHEAD_BYTES_MAX);
+        let mut left = if loose > 0 { loose.min(most) + ahead } else { 0 };
+        self.aside.loose_bytes.store(left, Ordering::Relaxed);
+        let here = landings.iter().filter(|land| land.here);
+        let count = here.clone().count() as u64;
+        for land in here {
+            // With what is begun and not full beside them.
+            let bytes = (land.bytes + ahead / count).min(left);
+            aside[land.shard] += bytes;
+            left -= bytes;
+        }
+        left
+    }
+
+    /// To be called, where no lock is held, before an `op` that [`KeyOp::may_need_room`].
+    #[cold]
+    pub fn make_room_for(
+        &self,
+        shard: usize,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+        now: Time,
+    ) -> Option<Landing<'_>> {
+        match op.stores() {
+            Stores::Nothing => None,
+            Stores::Value(value) => {
+                let bytes = self.extents.value_bytes_of(value.bytes().len());
+                self.reserve(shard, bytes, if self.is_ours(value) { bytes } else { 0 }, now)
+            }
+            Stores::Part => {
+                self.widen(shard, key, op, now);
+                self.join_ahead(shard, key, op, now)
+            }
+        }
+    }
+
+    /// Whether a value is one of this engine's buffers, and thus counted already.
+    pub(super) fn is_ours(&self, value: Value<'_>) -> bool {
+        matches!(value, Value::Shared(bytes) if self.extents.owns(bytes))
+    }
+
+    /// Makes room for big values of `bytes` in a shard, in steps between which others have their
+    /// turn on it. `here`: so much of it is in this engine's buffers already.
+    #[cold]
+    pub(super) fn reserve(
+        &self,
+        shard: usize,
+        bytes: u64,
+        here: u64,
+        now: Time,
+    ) -> Option<Landing<'_>> {
+        let max = self.bound();
+        if max == u64::MAX || bytes < SHARED_VALUE_BYTES_MIN as u64 {
+            return None;
+        }
+        // A small one need not be followed so closely.
+        let land = |bytes, here| {
+            let follow = bytes > max / LOOSE_AHEAD_PART;
+            follow.then(|| Landing::new(&self.aside, Land { shard, bytes, here }))
+        };
+        let mut landing = land(here, true);
+        let mut granted = landing.is_some();
+        if granted {
+            self.divide(None);
+        } else {
+            landing = land(bytes, false);
+        }
+        loop {
+            let room = self.lock(shard).store().big_room_step(bytes, granted, now);
+            match room {
+                BigRoom::Going => {}
+                BigRoom::Enough | BigRoom::Full => return landing,
+                BigRoom::LimitTooSmall => {
+                    granted = true;
+                    let land = || Landing::new(&self.aside, Land { shard, bytes, here: false });
+                    landing.get_or_insert_with(land);
+                    self.divide(None);
+                }
+            }
+        }
+    }
+
+    /// Gives a shard a larger part of the bound, if it needs one for the value that `op` makes
+    /// grow. Evicts nothing, since that might be the value itself, and what is written then would
+    /// be the new part alone: who writes keeps the old part while room is made.
+    fn widen(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
+        if self.max_memory().is_none() {
+            return;
+        }
+        let mut locked = self.lock(shard);
+        let store = locked.store();
+        let len = store.peek(key, now).map_or(0, |item| item.value.bytes().len());
+        let bytes = op.grown_bytes(len as u64);
+        let is_narrow = bytes <= store.value_bytes_max() as u64 && store.is_narrow_for(bytes);
+        drop(locked);
+        if is_narrow {
+            self.divide(Some((shard, bytes)));
+        }
+    }
+
+    /// Puts what APPEND makes of a big value together before the shard is locked for it.
+    fn join_ahead(
+        &self,
+        shard: usize,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+        now: Time,
+    ) -> Option<Landing<'_>> {
+        let KeyOp::Append(more) = op else { return None };
+        let more = more.bytes();
+        let mut locked = self.lock(shard);
+        let value_bytes_max = locked.store().value_bytes_max();
+        let old = match locked.store().peek(key, now)?.value {
+            ItemValue::Shared(old) if old.len() >= APPEND_AHEAD_BYTES_MIN => old.clone(),
+            ItemValue::Shared(_) | ItemValue::Inline(_) => return None,
+        };
+        drop(locked);
+        let len = old.len() + more.len();
+        if more.is_empty() || len > value_bytes_max {
+            return None;
+        }
+        let mut buffer = self.buffer(len)?;
+        buffer[..old.len()].copy_from_slice(&old);
+        buffer[old.len()..].copy_from_slice(more);
+        prepared::keep(old, more, buffer.freeze());
+        Some(Landing::new(&self.aside, Land { shard, bytes: 0, here: false }))
+    }
+}
+
+/// Lets the largest go until the rest is at most `most` together.
+fn leave_enough(giants: &mut [u64], most: u64) {
+    while giants.iter().sum::<u64>() > most {
+        let Some(largest) = giants.iter_mut().max() else { return };
+        *largest = 0;
+    }
+}

@@ -1,0 +1,24 @@
+//! Room for big values on their way in, and for what only unsent answers still refer to.
+
+/// A value on its way in is counted in steps of at most this, before so much of it is read.
+pub const INCOMING_STEP_BYTES: usize = 256 * 1024;
+/// Values that no shard keeps (yet, or any more) may take this part of the bound on memory; a
+/// single one that is alone may take all.
+pub const LOOSE_PART: u64 = 2;
+/// Room for such values is made ahead, this part of the bound at a time …
+pub const LOOSE_AHEAD_PART: u64 = 128;
+/// … and at most this much.
+pub const LOOSE_AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Values from this length on are copied before their shard is locked, when APPEND makes them grow.
+pub const APPEND_AHEAD_BYTES_MIN: usize = 256 * 1024;
+/// Values larger than this part of what each shard would have are set aside when a bound is
+/// divided, …
+pub const GIANT_PART: u64 = 2;
+/// … as long as at least this part of the bound is left to divide.
+pub const GIANTS_LEAVE_PART: u64 = 8;
+/// Most steps in which one shard makes room for such values; each takes the lock anew.
+pub const ROOM_STEPS_MAX: u32 = 64 * 1024;
+
+const _: () = assert!(INCOMING_STEP_BYTES > super::SHARED_VALUE_BYTES_MIN);
+// Together with the spare blocks of shards less than 3 %.
+const _: () = assert!(LOOSE_AHEAD_PART >= 100);
