@@ -12,7 +12,6 @@ use cluster::node::NodeId;
 use cluster::time::Millis;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -49,7 +48,8 @@ impl Core {
     pub(super) fn live(&self, input: &Input<'_>) {
         let mut guard = self.liveness.lock();
         let Some(liveness) = guard.as_mut() else { return };
-        liveness.handle(input.clone(), now());
+        let now = now();
+        liveness.handle(input.clone(), now);
         let mut out = Vec::new();
         while let Some(output) = liveness.poll() {
             out.push(match output {
@@ -57,7 +57,8 @@ impl Core {
                 Output::Ack(to, ack) => (to, Message::HeartbeatAck(ack).to_bytes()),
             });
         }
-        self.shared.lease_until.store(liveness.lease_until().0, Ordering::Relaxed);
+        let (until, index) = (liveness.lease_until(), liveness.applied_index());
+        self.shared.extend_lease(until.0, index, now.0);
         drop(guard);
         if let Some(transport) = self.transport() {
             for (to, bytes) in out {
@@ -85,7 +86,7 @@ impl Core {
         let state = &applied.state;
         let Some(member) = state.member(self.me()).filter(|_| self.is_registered(state)) else {
             *self.liveness.lock() = None;
-            self.shared.lease_until.store(0, Ordering::Relaxed);
+            self.shared.end_lease();
             return;
         };
         self.liveness.lock().get_or_insert_with(|| Liveness::new(member, now()));

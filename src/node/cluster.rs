@@ -7,7 +7,7 @@ use super::forward;
 use super::{CONTROL_FOLDER, NodeError};
 use crate::clock;
 use crate::config::{self, Config, WalPolicy};
-use crate::control::{Control, ControlOptions, Published, Store, quic};
+use crate::control::{self, Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
@@ -19,6 +19,7 @@ use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, To
 use cluster::group_set::GroupSet;
 use cluster::node::{Addresses, ClientAddress, NodeId, Protocols};
 use cluster::slot::Group;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -143,6 +144,7 @@ impl Cluster {
             worlds,
             ready: ready.clone(),
             copies: known,
+            told_index: Cell::new(0),
         };
         glue.tell(&control.published());
         glue.publish(&control.published());
@@ -279,6 +281,8 @@ struct Glue {
     worlds: watch::Sender<Option<World>>,
     ready: Arc<AtomicBool>,
     copies: copies::Known,
+    /// The entry of the control log by which the workers act.
+    told_index: Cell<u64>,
 }
 
 impl Glue {
@@ -287,7 +291,7 @@ impl Glue {
             Ok(runtime) => runtime.block_on(self.serve(proposals, stopped)),
             Err(error) => tracing::error!(%error, "the cluster thread has no runtime"),
         }
-        self.lease.set(0);
+        self.lease.set(0, 0);
     }
 
     async fn serve(
@@ -302,14 +306,17 @@ impl Glue {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return,
-                _ = ticks.tick() => self.look_at_lease(),
+                _ = ticks.tick() => self.extend_lease(self.control.lease()),
                 _ = tells.tick() => self.copies.tell(),
                 Ok(()) = changes.changed() => {
                     changes.borrow_and_update();
+                    // For what this node is by what is published next, or was before.
+                    let lease = self.control.lease();
                     let published = self.control.published();
                     self.tell(&published);
                     self.let_settle(&published).await;
                     self.publish(&self.control.published());
+                    self.extend_lease(lease);
                 }
                 Some(changes) = proposals.recv() => {
                     tokio::spawn(propose(self.control.clone(), changes));
@@ -336,6 +343,7 @@ impl Glue {
             entrances,
             announce_replicas: self.announce_replicas,
         }))));
+        self.told_index.set(published.applied_index);
     }
 
     /// Tells replication.
@@ -369,15 +377,14 @@ impl Glue {
         }
     }
 
-    /// The lease is measured by a clock that counts while the machine sleeps; workers read the
-    /// one that they read anyway.
-    fn look_at_lease(&self) {
-        // The only voter has a lease without end.
-        let left_ms = self.control.lease_until().saturating_sub(clock::boot_millis());
-        let left_nanos = left_ms.saturating_mul(1_000_000);
-        let until =
-            if left_ms == 0 { 0 } else { clock::monotonic_nanos().saturating_add(left_nanos) };
-        self.lease.set(until);
+    /// Tells the workers of the lease; but for what they do not know yet that this node is, or is
+    /// no more, it does not count.
+    fn extend_lease(&self, lease: control::Lease) {
+        if lease.until_ms > 0 && lease.applied_index > self.told_index.get() {
+            return;
+        }
+        let [since, until] = [lease.since_ms, lease.until_ms].map(clock::nanos_at_boot_millis);
+        self.lease.set(since, until);
     }
 }
 

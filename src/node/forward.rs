@@ -54,6 +54,10 @@ impl Outlook for Known {
         Some(Sight { me, topology, leased })
     }
 
+    fn was_leased_since(&self, nanos: u64) -> bool {
+        self.0.views.get().is_some_and(|view| view.was_leased_since(nanos))
+    }
+
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(self.0.views.changed())
     }

@@ -57,6 +57,10 @@ pub trait Outlook: Send + Sync + 'static {
     /// What it knows now; `None` while it belongs to no cluster.
     fn look(&self) -> Option<Sight>;
 
+    /// Whether this node might act as a primary without a break since then, in nanoseconds of
+    /// [`monotonic_nanos`](crate::clock::monotonic_nanos).
+    fn was_leased_since(&self, nanos: u64) -> bool;
+
     /// Ends when that changes, or when groups that were not served here are again. A change may be
     /// missed, so it is waited for in steps.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

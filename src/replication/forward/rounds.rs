@@ -210,6 +210,7 @@ impl Exchange {
         if !sent.iter().any(|sent| matches!(sent, Sent::Here)) || !self.here.has_room().await {
             return;
         }
+        let began = clock::monotonic_nanos();
         for (i, (unit, sent)) in units.iter().zip(&mut *sent).enumerate() {
             if !matches!(sent, Sent::Here) {
                 continue;
@@ -232,7 +233,7 @@ impl Exchange {
             });
         }
         let settled = self.here.settle(waits).await;
-        if !settled || !wrote.is_empty() && !self.here.is_leased() {
+        if !settled || !wrote.is_empty() && !self.here.outlook.was_leased_since(began) {
             for i in wrote {
                 sent[i] = Sent::Over(Fate::Failed(uncertain("this node has lost its lease")));
             }
