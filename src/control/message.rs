@@ -51,6 +51,18 @@ pub(super) enum RaftAsk {
     Snapshot(InstallSnapshotRequest<Group>),
 }
 
+impl RaftAsk {
+    /// In whose name it is sent: of who leads, or wants to.
+    pub(super) fn sender(&self) -> u64 {
+        let vote = match self {
+            RaftAsk::Append(rpc) => &rpc.vote,
+            RaftAsk::Vote(rpc) => &rpc.vote,
+            RaftAsk::Snapshot(rpc) => &rpc.vote,
+        };
+        vote.leader_id.node_id
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum RaftAnswer {
     Append(Result<AppendEntriesResponse<u64>, RaftError<u64>>),

@@ -1,7 +1,8 @@
 //! Heartbeats and the lease: drives `cluster::liveness` over datagrams. Decides nothing.
 
-use super::core::Core;
+use super::core::{Core, is_impostor};
 use super::machine::Applied;
+use super::transport::Caller;
 use crate::clock;
 use crate::limits::{CONTROL_PULSE_MS_MAX, CONTROL_PULSE_MS_MIN};
 use bytes::Bytes;
@@ -33,8 +34,14 @@ pub(super) async fn beat(core: Arc<Core>) {
 }
 
 impl Core {
-    /// A datagram came. Whoever sends may speak for itself only.
-    pub(super) fn hear(&self, from: NodeId, body: &[u8]) {
+    /// A datagram came. Whoever sends may speak for itself only, with the certificate that it has
+    /// registered.
+    pub(super) fn hear(&self, caller: &Caller, body: &[u8]) {
+        let from = caller.node;
+        if is_impostor(&self.state(), caller) {
+            tracing::debug!(%from, "a datagram of who has another certificate than this node");
+            return;
+        }
         match Message::decode(body) {
             Ok(Message::Heartbeat(beat)) if beat.from.node == from => {
                 self.live(&Input::Heartbeat(beat));
@@ -76,7 +83,14 @@ impl Core {
             }
             None => BTreeSet::new(),
         };
-        if self.shared.get().down != down {
+        let before = &self.shared.get().down;
+        if *before != down {
+            for node in down.difference(before) {
+                tracing::warn!(node = node.number(), "a node does not answer");
+            }
+            for node in before.difference(&down) {
+                tracing::info!(node = node.number(), "a node answers again, or is gone for good");
+            }
             self.shared.update(|published| published.down = down);
         }
     }

@@ -13,6 +13,7 @@ use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
 use crate::replication::{Calls, Followers, Options, Replicator, SaveCopy, World};
 use crate::security::{Identity, JoinToken};
+use crate::wal::log::LogState;
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
 use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, TokenHash};
@@ -168,9 +169,14 @@ impl Cluster {
 
 /// Writes copies to the disk as they come, where there is a log on it that goes on from them.
 fn save_copy(shared: &Shared, snapshots: Option<&Arc<Snapshotter>>) -> SaveCopy {
-    let on_disk = shared.log.as_ref().is_some_and(|log| log.policy() != WalPolicy::None);
-    let snapshots = snapshots.filter(|_| on_disk).cloned();
-    Box::new(move |group| snapshots.as_ref().map(|snapshots| snapshots.save_copy(group)))
+    let log = shared.log.clone().filter(|log| log.policy() != WalPolicy::None);
+    let on_disk = log.zip(snapshots.cloned());
+    Box::new(move |group| {
+        let (log, snapshots) = on_disk.as_ref()?;
+        // Once the node goes on without a log, copies are on no disk either.
+        let given_up = matches!(log.state(), LogState::GivenUp(_));
+        (!given_up).then(|| snapshots.save_copy(group))
+    })
 }
 
 /// What other nodes may ask of this one on the data plane.

@@ -61,7 +61,10 @@ pub trait Outlook: Send + Sync + 'static {
     /// [`monotonic_nanos`](crate::clock::monotonic_nanos).
     fn was_leased_since(&self, nanos: u64) -> bool;
 
-    /// Ends when that changes, or when groups that were not served here are again. A change may be
+    /// Whether a node is believed to be there.
+    fn is_up(&self, node: NodeId) -> bool;
+
+    /// Ends when what it knows changes, or when groups that were not served here are again. A change may be
     /// missed, so it is waited for in steps.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
