@@ -4,7 +4,7 @@
 use super::log::Log;
 use super::machine::{Applied, Watcher};
 use super::message::{
-    AskPositions, Iam, Join, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
+    AskPositions, Iam, Join, Joined, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
 };
 use super::publish::{Published, Shared};
 use super::transport::{Boxed, Caller, Handler, Transport};
@@ -19,6 +19,9 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A node is to be let in that is not the one who asks.
+const NOT_ITSELF: &str = "it asks in the name of another node, or with another certificate";
 
 /// What the tasks of a control plane share. They run on one thread; the locks are never held over
 /// an await, and are there because openraft wants everything sendable.
@@ -207,7 +210,8 @@ impl Core {
                 Ok(join) if speaks_for_itself(&caller, &join.registration) => {
                     encoded(&self.seat(join).await)
                 }
-                Ok(_) | Err(_) => Bytes::new(),
+                Ok(_) => encoded(&Joined::Refused(NOT_ITSELF.into())),
+                Err(_) => Bytes::new(),
             },
             Some(Kind::Positions) if !is_member(&state, &caller) => Bytes::new(),
             Some(Kind::Positions) => match codec::decode::<AskPositions>(&body) {

@@ -158,3 +158,31 @@ pub(super) struct Positions {
     /// Complete copies only.
     pub(super) copies: Vec<(SlotGroup, Epoch, Seq)>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RaftAsk;
+    use openraft::Vote;
+    use openraft::raft::{AppendEntriesRequest, InstallSnapshotRequest, VoteRequest};
+
+    #[test]
+    fn a_message_of_raft_says_in_whose_name_it_is() {
+        let (vote, led) = (Vote::new(7, 2), Vote::new_committed(7, 3));
+        assert_eq!(RaftAsk::Vote(VoteRequest::new(vote, None)).sender(), 2);
+        let append = AppendEntriesRequest {
+            vote: led,
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        assert_eq!(RaftAsk::Append(append).sender(), 3);
+        let snapshot = InstallSnapshotRequest {
+            vote: led,
+            meta: openraft::SnapshotMeta::default(),
+            offset: 0,
+            data: Vec::new(),
+            done: true,
+        };
+        assert_eq!(RaftAsk::Snapshot(snapshot).sender(), 3);
+    }
+}

@@ -99,7 +99,7 @@ async fn greet(core: &Arc<Core>, connection: Connection, peer: Peer) -> Result<(
     }
     tokio::join!(
         datagrams(core, &connection, &peer),
-        calls(core, &connection, peer.clone()),
+        calls(core, &connection, peer),
         streams(core, &connection, node),
     );
     let mut from = core.from.lock();
