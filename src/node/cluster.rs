@@ -147,8 +147,7 @@ impl Cluster {
             copies: known,
             told_index: Cell::new(0),
         };
-        glue.tell(&control.published());
-        glue.publish(&control.published());
+        glue.begin();
         let glue = thread::Builder::new()
             .name("cluster".into())
             .spawn(move || glue.run(proposals, stopped))
@@ -292,6 +291,12 @@ struct Glue {
 }
 
 impl Glue {
+    /// Tells what is known at the start: that this node is one of a cluster.
+    fn begin(&self) {
+        self.tell(&self.control.published());
+        self.publish(&self.control.published());
+    }
+
     fn run(self, proposals: mpsc::Receiver<Vec<GroupChange>>, stopped: watch::Receiver<bool>) {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.serve(proposals, stopped)),

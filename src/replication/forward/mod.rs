@@ -64,8 +64,8 @@ pub trait Outlook: Send + Sync + 'static {
     /// Whether a node is believed to be there.
     fn is_up(&self, node: NodeId) -> bool;
 
-    /// Ends when what it knows changes, or when groups that were not served here are again. A change may be
-    /// missed, so it is waited for in steps.
+    /// Ends when what it knows changes, or when groups that were not served here are again. One may
+    /// be missed, so it is waited for in steps.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Why the node takes no commands now, or none that write: an error, its code first.
