@@ -29,7 +29,7 @@ struct Other {
 }
 
 impl Handler for Other {
-    fn on_datagram(&self, _: NodeId, _: Bytes) {}
+    fn on_datagram(&self, _: &Peer, _: Bytes) {}
 
     fn on_call(&self, _: &Peer, _: u8, body: Bytes) -> Answer {
         Box::pin(async { Some(body) })

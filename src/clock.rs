@@ -5,11 +5,10 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where [`monotonic_nanos`] counts from: about the start of the process.
-#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+static START: LazyLock<u64> = LazyLock::new(boot_nanos);
 
 thread_local! {
     static CHANCE: Cell<u64> = Cell::new(seed());
@@ -27,23 +26,31 @@ pub fn now_micros() -> u64 {
     wall_nanos() / 1000
 }
 
-/// Nanoseconds since about the start of the process; never steps back.
+/// Nanoseconds since about the start of the process; never steps back, and counts while the
+/// machine sleeps: a lease must not last longer for who slept.
 #[inline]
-#[expect(clippy::disallowed_methods, reason = "this is the room that reads the time")]
 pub fn monotonic_nanos() -> u64 {
-    let since = Instant::now().saturating_duration_since(*START);
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    boot_nanos().saturating_sub(*START)
 }
 
-/// Milliseconds since the machine started; never steps back, and counts while it sleeps: what
-/// leases are measured by.
+/// Milliseconds since the machine started, by the same clock: what nodes measure leases by.
 pub fn boot_millis() -> u64 {
+    boot_nanos() / 1_000_000
+}
+
+/// The time of [`monotonic_nanos`] at this one of [`boot_millis`].
+pub fn nanos_at_boot_millis(millis: u64) -> u64 {
+    millis.saturating_mul(1_000_000).saturating_sub(*START)
+}
+
+/// Read without a system call, as the clock is that stops while the machine sleeps.
+#[inline]
+fn boot_nanos() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a value of ours.
+    // SAFETY: the pointer is to a value of ours. Every Linux that this runs on has the clock.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0;
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-    if failed { monotonic_nanos() / 1_000_000 } else { seconds * 1000 + nanos / 1_000_000 }
+    assert!(!failed, "the machine has no clock");
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
 /// Milliseconds from the start of the process's clock to the Unix epoch, times a million, as last
@@ -107,7 +114,7 @@ fn seed() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{at, compare, monotonic_nanos, now, random_u64};
+    use super::{at, boot_millis, compare, monotonic_nanos, nanos_at_boot_millis, now, random_u64};
 
     #[test]
     fn the_time_of_day_follows_from_the_other_clock() {
@@ -121,6 +128,14 @@ mod tests {
         assert!(now().0 > 1_700_000_000_000);
         let readings: Vec<u64> = (0..1000).map(|_| monotonic_nanos()).collect();
         assert!(readings.is_sorted());
+    }
+
+    #[test]
+    fn both_ways_to_measure_a_lease_are_one_clock() {
+        let (before, millis, after) = (monotonic_nanos(), boot_millis(), monotonic_nanos());
+        let between = nanos_at_boot_millis(millis);
+        assert!(between <= after && before < between + 1_000_000, "{before} {between} {after}");
+        assert_eq!(nanos_at_boot_millis(u64::MAX), u64::MAX - *super::START);
     }
 
     #[test]

@@ -107,22 +107,7 @@ impl From<io::Error> for NodeError {
 /// Why it did not start, or ended otherwise.
 pub fn run(config: Config, file: Option<&Path>) -> Result<(), NodeError> {
     let clustered = config.cluster.enabled;
-    run_with(config, file, clustered, |_, _| {})
-}
-
-/// The same as a part of another program, for tests: `prepared` is given what the workers share
-/// and where the node listens, before anybody is served; `clustered`: with the listeners of a
-/// node of a cluster.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_with(
-    config: Config,
-    file: Option<&Path>,
-    clustered: bool,
-    prepared: impl FnOnce(&Arc<Shared>, &[SocketAddr]),
-) -> Result<(), NodeError> {
-    start(config, file, Arc::new(SystemFiles), clustered, prepared)
+    run_with(config, file, Arc::new(SystemFiles), clustered, |_, _| {})
 }
 
 /// The same, with the log and snapshots written to a file system of which calls may fail.
@@ -130,10 +115,16 @@ pub fn run_with(
 /// # Errors
 /// As [`run`].
 pub fn run_on(config: Config, file: Option<&Path>, files: Arc<dyn Files>) -> Result<(), NodeError> {
-    start(config, file, files, false, |_, _| {})
+    run_with(config, file, files, false, |_, _| {})
 }
 
-fn start(
+/// The same as a part of another program, for tests: `prepared` is given what the workers share
+/// and where the node listens, before anybody is served; `clustered`: with the listeners of a
+/// node of a cluster. The log and snapshots go to `files`, of which calls may fail.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
     config: Config,
     file: Option<&Path>,
     files: Arc<dyn Files>,

@@ -269,7 +269,11 @@ fn a_removal_that_is_interrupted_goes_on_or_is_taken_back() {
 #[test]
 fn refusals_say_what_to_do() {
     let desk = Desk::start(2, 0);
-    assert!(desk.refused(&["drain", "9"]).contains("there is no node 9; there are 1, 2"));
+    assert!(
+        desk.refused(&["drain", "9"]).contains("no node of the number 9; its nodes are 1, 2\n")
+    );
+    let portless = desk.refused(&["status", "--address", "127.0.0.1"]);
+    assert!(portless.contains("127.0.0.1 has no port: --address HOST:PORT"), "{portless}");
     let few = desk.refused(&["remove", "2"]);
     assert!(few.contains("only 1 would be left for 2 copies") && few.contains("--force"), "{few}");
     let forced = desk.well(&["remove", "2", "--force"]);
@@ -299,6 +303,18 @@ fn what_only_a_lost_node_has_is_not_given_up_unasked() {
     let refused = desk.refused(&["forget", "2"]);
     assert!(refused.contains("has the only complete copy of 1 groups"), "{refused}");
     assert_eq!(desk.well(&["forget", "2", "--force"]), "node 2 is gone\n");
+}
+
+/// Its groups have other primaries and copies of it are missed by nobody: what is left of its share
+/// need not be made elsewhere first.
+#[test]
+fn a_stopped_node_is_gone_as_soon_as_nothing_depends_on_it() {
+    let desk = Desk::start(3, 1);
+    desk.well(&["failover", "3"]);
+    desk.fake.stuck.store(true, Ordering::Relaxed);
+    let text = desk.well(&["remove", "3", "--force"]);
+    assert!(text.ends_with("node 3 is gone; its process can be stopped\n"), "{text}");
+    assert_eq!(desk.state().nodes[&node(3)].phase, Phase::Gone);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn copied(demo: &Demo, value: &str) {
 }
 
 /// Stops all, as people do, and starts all: the data is there, by way of each node.
-fn all_again(demo: Demo, value: &str) -> Demo {
+fn all_again(demo: Demo, nodes: usize, value: &str) -> Demo {
     let base = demo.base;
     let dir = demo.stop();
     for node in 1..=3 {
@@ -124,7 +124,7 @@ fn all_again(demo: Demo, value: &str) -> Demo {
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
     }
     let demo = Demo::start_at(&dir, base);
-    demo.well(3);
+    demo.well(nodes);
     (1..=3).for_each(|node| read_all(&demo, node, value));
     demo
 }
@@ -135,7 +135,7 @@ fn the_story_of_three_nodes() {
     let demo = Demo::start(dir.path());
     write_all(&demo, 1, "one");
     copied(&demo, "one");
-    let mut demo = all_again(demo, "one");
+    let mut demo = all_again(demo, 3, "one");
 
     demo.kill(3);
     write_all(&demo, 1, "two");
@@ -150,12 +150,14 @@ fn the_story_of_three_nodes() {
     assert!(text.ends_with("shares are even\n"), "{text}");
     demo.well(4);
     read_all(&demo, 4, "two");
+    // The one that was added comes back with the others.
+    let demo = all_again(demo, 4, "two");
+    read_all(&demo, 4, "two");
     write_all(&demo, 4, "three");
 
     demo.text(&["remove", "4", "--timeout", "90"]);
-    demo.stop_other(4);
     demo.well(3);
     read_all(&demo, 1, "three");
-    // Groups have come and gone on all of them.
-    all_again(demo, "three").stop();
+    // Groups have come and gone on all of them; who was removed stays away.
+    all_again(demo, 3, "three").stop();
 }

@@ -6,7 +6,7 @@ mod common;
 
 use bytes::Bytes;
 use cluster::node::NodeId;
-use cluster::slot::{Group, Slot};
+use cluster::slot::{GROUPS, Group, Slot};
 use cluster_world::{Value, World, ask, reply};
 use common::{Client, eventually};
 use crabcache::clock::monotonic_nanos;
@@ -37,7 +37,7 @@ struct Asked {
 }
 
 impl Handler for Asked {
-    fn on_datagram(&self, _: NodeId, _: Bytes) {}
+    fn on_datagram(&self, _: &Peer, _: Bytes) {}
 
     fn on_call(&self, _: &Peer, kind: u8, body: Bytes) -> Answer {
         assert_eq!(kind, FORWARD_CALL);
@@ -314,6 +314,30 @@ fn what_may_have_been_carried_out_is_not_sent_again() {
     assert!(matches!(&answer, Value::Error(text) if text.starts_with("UNCERTAIN ")), "{answer:?}");
     assert_eq!(reply(&mut reader), Value::Null);
     writer.check(&["SET", HIGH, "3"], "+OK\r\n");
+}
+
+#[test]
+fn a_dead_node_without_a_successor_is_not_waited_for_longer_than_anybody_else() {
+    let (world, links) = linked(2);
+    let (mut writer, mut reader) = (world.nodes[0].connect(1), world.nodes[0].connect(1));
+    writer.check(&["SET", HIGH, "1"], "+OK\r\n");
+    links[1].silent.store(true, Ordering::Relaxed);
+    let before = links[1].calls.load(Ordering::Relaxed);
+    writer.send_command(&["SET", HIGH, "2"]);
+    reader.send_command(&["GET", HIGH]);
+    eventually("calls", || links[1].calls.load(Ordering::Relaxed) > before);
+    let away = world.nodes[1].id;
+    let halves = |group: Group| vec![usize::from(group.number() >= GROUPS / 2)];
+    world.publish_with(&halves, |parts| {
+        parts.up.remove(&away);
+    });
+    for (client, code) in [(&mut writer, "UNCERTAIN "), (&mut reader, "CLUSTERDOWN ")] {
+        let answer = reply(client);
+        let told = "it is down, and nobody has taken its place";
+        let is_told =
+            matches!(&answer, Value::Error(t) if t.starts_with(code) && t.ends_with(told));
+        assert!(is_told, "{answer:?}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 struct Mute;
 
 impl Handler for Mute {
-    fn on_datagram(&self, _: NodeId, _: Bytes) {}
+    fn on_datagram(&self, _: &Peer, _: Bytes) {}
 
     fn on_call(&self, _: &Peer, _: u8, _: Bytes) -> Answer {
         Box::pin(async { None })

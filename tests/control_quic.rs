@@ -47,7 +47,7 @@ fn start(authority: &Authority, number: usize, addresses: &[SocketAddr]) -> Arc<
         addresses: Addresses { control: at.to_string(), ..Addresses::default() },
         zone: String::new(),
         protocol: Protocols { min: 1, max: 1 },
-        fingerprint: None,
+        fingerprint: Some(identity.fingerprint()),
         restored: false,
         cluster: Some(authority.cluster()),
         settings: Settings::default(),

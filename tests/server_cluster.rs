@@ -6,6 +6,9 @@ mod common;
 
 use cluster::slot::{GROUPS, Slot};
 use cluster_world::{Value, World, ask};
+use crabcache::clock;
+use crabcache::wal::files::{Files, StuckFiles, SystemFiles};
+use std::sync::Arc;
 
 /// A key of the first node of two, and one of the second.
 const LOW: &str = "bar";
@@ -98,16 +101,49 @@ fn what_nobody_serves_is_down_and_the_rest_is_not() {
     client.check(&["SET", LOW, "1"], "+OK\r\n");
     let info = client.text(&["CLUSTER", "INFO"]);
     assert!(info.contains("cluster_slots_assigned:16368\r\n"), "{info}");
-    world.nodes[0].lease.set(0);
+    world.nodes[0].lease.set(0, 0);
     client.send_command(&["GET", LOW]);
     let answer = client.line();
     assert!(answer.starts_with("-CLUSTERDOWN The cluster is down: "), "{answer}");
     client.send_command(&["FLUSHALL"]);
     assert!(client.line().starts_with("-CLUSTERDOWN "));
     assert!(client.text(&["CLUSTER", "INFO"]).starts_with("cluster_state:fail\r\n"));
-    world.nodes[0].lease.set(u64::MAX);
+    world.nodes[0].lease.set(0, u64::MAX);
     client.check(&["GET", LOW], "$1\r\n1\r\n");
     assert!(client.text(&["CLUSTER", "INFO"]).starts_with("cluster_state:ok\r\n"));
+}
+
+/// A write waits for the disk; meanwhile the lease lapses, perhaps for another primary, and comes
+/// back. The write may be lost by then: it is not to be acknowledged.
+#[test]
+fn what_waits_for_the_disk_is_not_acknowledged_under_another_lease() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sets = ["wal.policy=sync", &format!("data.dir={}", folder.path().display())];
+    let disk = StuckFiles::new(Arc::new(SystemFiles));
+    let world = World::start_on(1, &sets, &(Arc::new(disk.clone()) as Arc<dyn Files>));
+    let (node, group) = (&world.nodes[0], Slot::of(LOW.as_bytes()).group());
+    common::eventually("it has its data", || {
+        matches!(ask(&mut world.connect(0), &["SET", LOW, "0"]), Value::Simple(_))
+    });
+    let mut client = world.connect(0);
+    let write = |client: &mut common::Client, value: &str, meanwhile: &dyn Fn()| {
+        disk.stick();
+        let before = node.shared.engine.log_position(group).1;
+        client.send_command(&["SET", LOW, value]);
+        common::eventually("it was executed", || node.shared.engine.log_position(group).1 > before);
+        client.check_nothing();
+        meanwhile();
+        disk.free();
+    };
+    // Extended in time, it is the same lease.
+    write(&mut client, "1", &|| node.lease.set(0, u64::MAX - 1));
+    client.expect("+OK\r\n");
+    write(&mut client, "2", &|| {
+        node.lease.set(0, 0);
+        node.lease.set(clock::monotonic_nanos(), u64::MAX);
+    });
+    client.expect_end();
+    world.connect(0).check(&["SET", LOW, "3"], "+OK\r\n");
 }
 
 #[test]

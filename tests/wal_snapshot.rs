@@ -472,13 +472,24 @@ fn a_snapshot_at_hand_does_not_hold_up_the_end() {
 }
 
 #[test]
+fn a_copy_that_could_not_be_written_is_told_as_such() {
+    let (dir, group) = (tempfile::tempdir().expect("it"), Group::new(5).expect("a group"));
+    let files = FaultyFiles::new(Arc::new(SystemFiles), Vec::new());
+    let (snapshotter, _) = start(dir.path(), Arc::new(files.clone()), || Ok(()));
+    for (call, written) in [(Call::Create, false), (Call::Sync, false), (Call::List, true)] {
+        files.plan(vec![Fault { call, nth: 0, times: 99, outcome: Outcome::Short(0) }]);
+        assert_eq!(snapshotter.save_copy(group).blocking_recv(), Ok(written), "{call:?}");
+    }
+}
+
+#[test]
 fn a_copy_is_written_while_a_snapshot_of_everything_is() {
     let dir = tempfile::tempdir().expect("a directory");
     let folder = dir.path();
     let (snapshotter, saved) = start(folder, Arc::new(SystemFiles), || Ok(()));
-    let group = |number| Group::new(number).expect("a group");
+    let group = |number| Group::new(number).expect("it");
     let told = [group(5), group(7)].map(|group| snapshotter.save_copy(group));
-    told.into_iter().for_each(|told| told.blocking_recv().expect("written"));
+    told.into_iter().for_each(|told| assert_eq!(told.blocking_recv(), Ok(true)));
     let files = names(folder).len();
     assert!((1..=2).contains(&files), "{:?}", names(folder));
     assert!(saved.lock().is_empty(), "no log is needless by it");

@@ -6,7 +6,7 @@ mod nodes;
 mod told;
 
 use super::cluster::call::CallError;
-use super::cluster::node_file::{NewNode, Ports, failed};
+use super::cluster::node_file::{NODE_FILE, NewNode, Ports, failed};
 use super::cluster::print;
 use crate::limits::operators::{DEMO_NODES_MAX, DEMO_START_MS_MAX};
 use crate::security::{Authority, CA_CERT};
@@ -102,22 +102,50 @@ fn demo(options: &Options) -> Result<(), CallError> {
     let keep = options.keep || place.dir.is_some();
     prepare(&dir, keep)?;
     let _folder = Folder { dir: dir.clone(), keep };
+    let added = added(place, &dir, options.nodes)?;
     let made = make(options, &dir, &ids, keep)?;
     let ending = Ending::new()?;
     let mut running = Nodes::default();
-    for (number, path) in &made {
-        running.start(*number, path)?;
+    let of_added = added.iter().map(|(number, _, path)| (*number, path));
+    for (number, path) in made.iter().map(|(number, path)| (*number, path)).chain(of_added) {
+        running.start(number, path)?;
     }
-    let asked: Vec<(u64, u16)> = ids.iter().map(|(id, ports)| (*id, ports.clients)).collect();
-    match running.wait_healthy(&asked, &ending, DEMO_START_MS_MAX)? {
-        Some(ms) => {
-            print(&told::ready(&dir, &ids, ms, keep, &options.place, running.last_process()))
+    let asked = |ids: &[(u64, Ports)]| -> Vec<(u64, u16)> {
+        ids.iter().map(|(id, ports)| (*id, ports.clients)).collect()
+    };
+    let Some(mut ms) = running.wait_healthy(&asked(&ids), &ending, DEMO_START_MS_MAX)? else {
+        return Ok(());
+    };
+    if let (false, Some((_, first))) = (added.is_empty(), ids.first()) {
+        let members = nodes::members(first.clients)?;
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            added.into_iter().partition(|(number, ..)| members.contains(number));
+        gone.iter().for_each(|(number, ..)| running.end(*number));
+        ids.extend(kept.iter().map(|(number, ports, _)| (*number, *ports)));
+        match running.wait_healthy(&asked(&ids), &ending, DEMO_START_MS_MAX)? {
+            Some(more) => ms += more,
+            None => return Ok(()),
         }
-        None => return Ok(()),
     }
+    print(&told::ready(&dir, &ids, ms, keep, &options.place, running.last_process()));
     running.watch(&ending, &dir);
     print("stopping\n");
     Ok(())
+}
+
+/// The nodes that were added to an earlier demo in this folder, with their settings. Which of them
+/// were removed since, the others know.
+fn added(place: &Place, dir: &Path, first: u64) -> Result<Vec<(u64, Ports, PathBuf)>, CallError> {
+    let mut found = Vec::new();
+    for number in first + 1..=DEMO_NODES_MAX {
+        let path = dir.join(format!("node-{number}")).join(NODE_FILE);
+        if path.exists() {
+            let ports = place.ports(number)?;
+            nodes::check_ports(number, ports)?;
+            found.push((number, ports, path));
+        }
+    }
+    Ok(found)
 }
 
 /// Removes the folder at the end, unless it is kept.

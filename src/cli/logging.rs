@@ -28,14 +28,38 @@ pub(super) fn start(log: &Log) {
 }
 
 /// What is told at a level. Raft tells of each of its steps from `debug` on: of it only what is
-/// wrong.
+/// wrong. Of a node that cannot be reached it tells several times for each message that it has for
+/// it: the control plane says it once, which is enough for most.
 fn filter(level: Level) -> EnvFilter {
-    let (ours, others) = match level {
-        Level::Error => ("error", "error"),
-        Level::Warn => ("warn", "warn"),
-        Level::Info => ("info", "warn"),
-        Level::Debug => ("debug", "warn"),
-        Level::Trace => ("trace", "warn"),
-    };
-    EnvFilter::new(format!("{ours},openraft={others}"))
+    const UNREACHED: &str =
+        "openraft::replication=off,openraft::engine::handler::replication_handler=error";
+    EnvFilter::new(match level {
+        Level::Error => format!("error,{UNREACHED}"),
+        Level::Warn => format!("warn,{UNREACHED}"),
+        Level::Info => format!("info,openraft=warn,{UNREACHED}"),
+        Level::Debug => "debug,openraft=warn".to_owned(),
+        Level::Trace => "trace,openraft=warn".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+    use crate::config::Level;
+
+    #[test]
+    fn raft_tells_of_who_cannot_be_reached_only_where_that_is_wanted() {
+        for (level, tells) in [(Level::Info, false), (Level::Debug, true)] {
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)).finish();
+            tracing::subscriber::with_default(subscriber, || {
+                let tells_of_one = tracing::enabled!(
+                    target: "openraft::replication", tracing::Level::ERROR
+                );
+                assert_eq!(tells_of_one, tells, "{level:?}");
+                assert!(tracing::enabled!(target: "openraft::core", tracing::Level::WARN));
+                assert!(!tracing::enabled!(target: "openraft::core", tracing::Level::INFO));
+                assert!(tracing::enabled!(target: "crabcache", tracing::Level::INFO));
+            });
+        }
+    }
 }

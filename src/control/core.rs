@@ -4,7 +4,7 @@
 use super::log::Log;
 use super::machine::{Applied, Watcher};
 use super::message::{
-    AskPositions, Iam, Join, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
+    AskPositions, Iam, Join, Joined, Kind, Layout, Positions, Proposal, Proposed, Standing, Who,
 };
 use super::publish::{Published, Shared};
 use super::transport::{Boxed, Caller, Handler, Transport};
@@ -19,6 +19,9 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A node is to be let in that is not the one who asks.
+const NOT_ITSELF: &str = "it asks in the name of another node, or with another certificate";
 
 /// What the tasks of a control plane share. They run on one thread; the locks are never held over
 /// an await, and are there because openraft wants everything sendable.
@@ -181,11 +184,11 @@ impl Core {
         let (from, state) = (caller.node, self.state());
         match Kind::of(kind) {
             // What a node that is out of touch knows of the others may be long past.
-            Some(Kind::Raft) if self.shared.lease_ok() && is_barred(&state, &caller) => {
+            Some(Kind::Raft) if self.shared.lease_ok() && !is_member(&state, &caller) => {
                 tracing::warn!(%from, "a message of Raft from a node that may not send any");
                 Bytes::new()
             }
-            Some(Kind::Raft) => network::take(&raft, self.store, &body).await,
+            Some(Kind::Raft) => network::take(&raft, self.store, from, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
                 Ok(proposal) if may_propose(&state, &caller, &proposal.command) => {
                     let command = self.with_best_copies(proposal.command).await;
@@ -196,14 +199,19 @@ impl Core {
             },
             Some(Kind::Who) => match codec::decode::<Who>(&body) {
                 Ok(who) => {
-                    self.learn(from, &who.address);
+                    if !is_impostor(&state, &caller) {
+                        self.learn(from, &who.address);
+                    }
                     encoded(&self.iam())
                 }
                 Err(_) => Bytes::new(),
             },
             Some(Kind::Join) => match codec::decode::<Join>(&body) {
-                Ok(join) if join.registration.node == from => encoded(&self.seat(join).await),
-                Ok(_) | Err(_) => Bytes::new(),
+                Ok(join) if speaks_for_itself(&caller, &join.registration) => {
+                    encoded(&self.seat(join).await)
+                }
+                Ok(_) => encoded(&Joined::Refused(NOT_ITSELF.into())),
+                Err(_) => Bytes::new(),
             },
             Some(Kind::Positions) if !is_member(&state, &caller) => Bytes::new(),
             Some(Kind::Positions) => match codec::decode::<AskPositions>(&body) {
@@ -226,10 +234,7 @@ impl Core {
 /// Who is let in is the leader's to find out.
 fn may_propose(state: &ControlState, from: &Caller, command: &ControlCommand) -> bool {
     match command {
-        ControlCommand::Register(registration) => {
-            let other = from.certificate.is_some() && registration.fingerprint != from.certificate;
-            registration.node == from.node && !other
-        }
+        ControlCommand::Register(registration) => speaks_for_itself(from, registration),
         ControlCommand::Form { .. } | ControlCommand::Join { .. } => false,
         ControlCommand::SetPhase { .. }
         | ControlCommand::Change(_)
@@ -240,16 +245,21 @@ fn may_propose(state: &ControlState, from: &Caller, command: &ControlCommand) ->
     }
 }
 
+/// Whether it registers itself, with the certificate that it shows.
+fn speaks_for_itself(from: &Caller, registration: &Registration) -> bool {
+    let other = from.certificate.is_some() && registration.fingerprint != from.certificate;
+    registration.node == from.node && !other
+}
+
 /// Whether it is a member, with the certificate that it has registered.
 fn is_member(state: &ControlState, from: &Caller) -> bool {
     let node = state.nodes.get(&from.node).filter(|node| node.is_member());
     node.is_some_and(|node| !has_another(node, from))
 }
 
-/// Whether it was removed, or comes with another certificate than the member has registered.
-fn is_barred(state: &ControlState, from: &Caller) -> bool {
-    let node = state.nodes.get(&from.node);
-    node.is_some_and(|node| !node.is_member() || has_another(node, from))
+/// Whether it comes with another certificate than the node has registered.
+pub(super) fn is_impostor(state: &ControlState, from: &Caller) -> bool {
+    state.nodes.get(&from.node).is_some_and(|node| has_another(node, from))
 }
 
 fn has_another(node: &Node, from: &Caller) -> bool {
@@ -274,8 +284,8 @@ impl Handler for Core {
         })
     }
 
-    fn on_datagram(&self, from: NodeId, body: Bytes) {
-        self.hear(from, &body);
+    fn on_datagram(&self, from: Caller, body: Bytes) {
+        self.hear(&from, &body);
     }
 }
 
@@ -325,7 +335,7 @@ pub(super) fn leader(metrics: &Metrics) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Published, is_barred, is_member, is_old, may_propose};
+    use super::{Published, is_impostor, is_member, is_old, may_propose, speaks_for_itself};
     use crate::control::publish::Shared;
     use crate::control::transport::Caller;
     use cluster::control::{ControlCommand, ControlState, Settings};
@@ -366,15 +376,15 @@ mod tests {
         let gone = ControlCommand::SetPhase { node: node(3), phase: Phase::Gone, at: None };
         state.apply(&gone);
         let order = ControlCommand::Voters(vec![node(1)]);
-        for (from, member, barred) in [
+        for (from, member, impostor) in [
             (caller(1, 1), true, false),
             (caller(1, 9), false, true),
-            (caller(3, 3), false, true),
+            (caller(3, 3), false, false),
             (caller(7, 7), false, false),
             (Caller { node: node(1), certificate: None }, true, false),
         ] {
             assert_eq!(is_member(&state, &from), member, "{from:?}");
-            assert_eq!(is_barred(&state, &from), barred, "{from:?}");
+            assert_eq!(is_impostor(&state, &from), impostor, "{from:?}");
             assert_eq!(may_propose(&state, &from, &order), member, "{from:?}");
         }
         // Everybody speaks for himself, and shows what he registers.
@@ -382,6 +392,10 @@ mod tests {
         assert!(may_propose(&state, &caller(3, 3), &register(3)));
         assert!(!may_propose(&state, &caller(3, 3), &register(1)));
         assert!(!may_propose(&state, &caller(1, 9), &register(1)));
+        // So does who joins.
+        assert!(speaks_for_itself(&caller(7, 7), &registration(7)));
+        assert!(!speaks_for_itself(&caller(7, 9), &registration(7)));
+        assert!(!speaks_for_itself(&caller(7, 7), &registration(8)));
     }
 
     #[test]

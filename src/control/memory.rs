@@ -164,7 +164,8 @@ impl Transport for End {
         if listener.node != to || self.network.is_cut(self.me, to) {
             return;
         }
-        let (me, delay) = (self.me, self.network.delay());
+        let me = Caller { node: self.me, certificate: None };
+        let delay = self.network.delay();
         listener.runtime.clone().spawn(async move {
             sleep(delay).await;
             listener.handler.on_datagram(me, body);

@@ -51,6 +51,18 @@ pub(super) enum RaftAsk {
     Snapshot(InstallSnapshotRequest<Group>),
 }
 
+impl RaftAsk {
+    /// In whose name it is sent: of who leads, or wants to.
+    pub(super) fn sender(&self) -> u64 {
+        let vote = match self {
+            RaftAsk::Append(rpc) => &rpc.vote,
+            RaftAsk::Vote(rpc) => &rpc.vote,
+            RaftAsk::Snapshot(rpc) => &rpc.vote,
+        };
+        vote.leader_id.node_id
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum RaftAnswer {
     Append(Result<AppendEntriesResponse<u64>, RaftError<u64>>),
@@ -145,4 +157,32 @@ pub(super) struct Positions {
     pub(super) start: u64,
     /// Complete copies only.
     pub(super) copies: Vec<(SlotGroup, Epoch, Seq)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RaftAsk;
+    use openraft::Vote;
+    use openraft::raft::{AppendEntriesRequest, InstallSnapshotRequest, VoteRequest};
+
+    #[test]
+    fn a_message_of_raft_says_in_whose_name_it_is() {
+        let (vote, led) = (Vote::new(7, 2), Vote::new_committed(7, 3));
+        assert_eq!(RaftAsk::Vote(VoteRequest::new(vote, None)).sender(), 2);
+        let append = AppendEntriesRequest {
+            vote: led,
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        assert_eq!(RaftAsk::Append(append).sender(), 3);
+        let snapshot = InstallSnapshotRequest {
+            vote: led,
+            meta: openraft::SnapshotMeta::default(),
+            offset: 0,
+            data: Vec::new(),
+            done: true,
+        };
+        assert_eq!(RaftAsk::Snapshot(snapshot).sender(), 3);
+    }
 }

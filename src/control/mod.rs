@@ -30,7 +30,7 @@ pub mod transport;
 mod types;
 
 pub use disk::DiskError;
-pub use publish::Published;
+pub use publish::{Lease, Published};
 
 use crate::clock;
 use crate::limits::CONTROL_PROPOSALS_MAX;
@@ -42,7 +42,7 @@ use publish::Shared;
 use run::Request;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -176,10 +176,10 @@ impl Control {
         self.shared.get().leader
     }
 
-    /// Until when this node may act as a primary, by [`clock::boot_millis`]. To be compared after
-    /// a request has come, never before.
-    pub fn lease_until(&self) -> u64 {
-        self.shared.lease_until.load(Ordering::Relaxed)
+    /// Since when and until when this node may act as a primary. To be compared after a request
+    /// has come, never before.
+    pub fn lease(&self) -> Lease {
+        self.shared.lease()
     }
 
     /// Whether this node may act as a primary now.

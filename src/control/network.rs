@@ -7,6 +7,7 @@ use super::transport::{CallError, Transport};
 use super::types::{Group, Raft, Seat, node};
 use crate::limits::{CONTROL_CALL_MS_MAX, CONTROL_MESSAGE_BYTES_MAX, RAFT_RETRY_MS};
 use bytes::Bytes;
+use cluster::node::NodeId;
 use openraft::error::{
     InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
@@ -131,8 +132,12 @@ impl RaftNetwork<Group> for Way {
 
 /// Gives a message to openraft, if it is meant for this store, and returns the answer. Empty when
 /// it is not a message.
-pub(super) async fn take(raft: &Raft, store: u64, body: &[u8]) -> Bytes {
+pub(super) async fn take(raft: &Raft, store: u64, from: NodeId, body: &[u8]) -> Bytes {
     let Ok(call) = codec::decode::<RaftCall>(body) else { return Bytes::new() };
+    if call.ask.sender() != from.number() {
+        tracing::warn!(%from, "a message of Raft in the name of another node");
+        return Bytes::new();
+    }
     let answer =
         if call.store == store { answer(raft, call.ask).await } else { RaftAnswer::NotHere };
     codec::encode(&answer).unwrap_or_default().into()

@@ -6,9 +6,9 @@ use arc_swap::ArcSwap;
 use cluster::control::ControlState;
 use cluster::node::{Member, NodeId};
 use cluster::topology::Topology;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// The cluster as this node knows it.
@@ -34,12 +34,33 @@ pub struct Published {
     pub trouble: Option<String>,
 }
 
+/// A lease as this node has it; its times are those of [`clock::boot_millis`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Since when it has been extended each time before it ended.
+    pub since_ms: u64,
+    /// When it ends: `u64::MAX` for the only voter, 0 where there is none.
+    pub until_ms: u64,
+    /// The entry of the control log that this node had applied when it got it: it counts only for
+    /// what this node is by then.
+    pub applied_index: u64,
+}
+
 /// Where it is published.
 pub(super) struct Shared {
     published: ArcSwap<Published>,
     changes: watch::Sender<u64>,
-    /// Boot time in milliseconds.
-    pub(super) lease_until: AtomicU64,
+    lease: Mutex<Lease>,
+}
+
+impl Lease {
+    /// It ends at `until_ms` now. Once it has lapsed, another one begins.
+    fn extend(&mut self, until_ms: u64, applied_index: u64, now_ms: u64) {
+        if self.until_ms <= now_ms {
+            self.since_ms = now_ms;
+        }
+        (self.until_ms, self.applied_index) = (until_ms, applied_index);
+    }
 }
 
 impl Shared {
@@ -58,7 +79,7 @@ impl Shared {
         Shared {
             published: ArcSwap::from_pointee(published),
             changes: watch::Sender::new(0),
-            lease_until: AtomicU64::new(0),
+            lease: Mutex::default(),
         }
     }
 
@@ -88,7 +109,41 @@ impl Shared {
         self.changes.subscribe()
     }
 
+    pub(super) fn lease(&self) -> Lease {
+        *self.lease.lock()
+    }
+
+    /// The lease ends at another time than was said before.
+    pub(super) fn extend_lease(&self, until_ms: u64, applied_index: u64, now_ms: u64) {
+        self.lease.lock().extend(until_ms, applied_index, now_ms);
+    }
+
+    /// There is none any more.
+    pub(super) fn end_lease(&self) {
+        *self.lease.lock() = Lease::default();
+    }
+
     pub(super) fn lease_ok(&self) -> bool {
-        clock::boot_millis() < self.lease_until.load(Ordering::Relaxed)
+        clock::boot_millis() < self.lease().until_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lease;
+
+    #[test]
+    fn a_lease_that_lapsed_is_another_when_it_is_renewed() {
+        let mut lease = Lease::default();
+        lease.extend(190, 1, 100);
+        lease.extend(250, 1, 160);
+        assert_eq!(lease, Lease { since_ms: 100, until_ms: 250, applied_index: 1 });
+        // Nobody looked while it was gone.
+        lease.extend(400, 2, 310);
+        assert_eq!(lease, Lease { since_ms: 310, until_ms: 400, applied_index: 2 });
+        // Other voters have promised less.
+        lease.extend(320, 3, 330);
+        lease.extend(500, 3, 340);
+        assert_eq!(lease, Lease { since_ms: 340, until_ms: 500, applied_index: 3 });
     }
 }

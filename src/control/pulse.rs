@@ -1,7 +1,8 @@
 //! Heartbeats and the lease: drives `cluster::liveness` over datagrams. Decides nothing.
 
-use super::core::Core;
+use super::core::{Core, is_impostor};
 use super::machine::Applied;
+use super::transport::Caller;
 use crate::clock;
 use crate::limits::{CONTROL_PULSE_MS_MAX, CONTROL_PULSE_MS_MIN};
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use cluster::node::NodeId;
 use cluster::time::Millis;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -34,8 +34,14 @@ pub(super) async fn beat(core: Arc<Core>) {
 }
 
 impl Core {
-    /// A datagram came. Whoever sends may speak for itself only.
-    pub(super) fn hear(&self, from: NodeId, body: &[u8]) {
+    /// A datagram came. Whoever sends may speak for itself only, with the certificate that it has
+    /// registered.
+    pub(super) fn hear(&self, caller: &Caller, body: &[u8]) {
+        let from = caller.node;
+        if is_impostor(&self.state(), caller) {
+            tracing::debug!(%from, "a datagram of who has another certificate than this node");
+            return;
+        }
         match Message::decode(body) {
             Ok(Message::Heartbeat(beat)) if beat.from.node == from => {
                 self.live(&Input::Heartbeat(beat));
@@ -49,7 +55,8 @@ impl Core {
     pub(super) fn live(&self, input: &Input<'_>) {
         let mut guard = self.liveness.lock();
         let Some(liveness) = guard.as_mut() else { return };
-        liveness.handle(input.clone(), now());
+        let now = now();
+        liveness.handle(input.clone(), now);
         let mut out = Vec::new();
         while let Some(output) = liveness.poll() {
             out.push(match output {
@@ -57,7 +64,8 @@ impl Core {
                 Output::Ack(to, ack) => (to, Message::HeartbeatAck(ack).to_bytes()),
             });
         }
-        self.shared.lease_until.store(liveness.lease_until().0, Ordering::Relaxed);
+        let (until, index) = (liveness.lease_until(), liveness.applied_index());
+        self.shared.extend_lease(until.0, index, now.0);
         drop(guard);
         if let Some(transport) = self.transport() {
             for (to, bytes) in out {
@@ -75,7 +83,14 @@ impl Core {
             }
             None => BTreeSet::new(),
         };
-        if self.shared.get().down != down {
+        let before = &self.shared.get().down;
+        if *before != down {
+            for node in down.difference(before) {
+                tracing::warn!(node = node.number(), "a node does not answer");
+            }
+            for node in before.difference(&down) {
+                tracing::info!(node = node.number(), "a node answers again, or is gone for good");
+            }
             self.shared.update(|published| published.down = down);
         }
     }
@@ -85,7 +100,7 @@ impl Core {
         let state = &applied.state;
         let Some(member) = state.member(self.me()).filter(|_| self.is_registered(state)) else {
             *self.liveness.lock() = None;
-            self.shared.lease_until.store(0, Ordering::Relaxed);
+            self.shared.end_lease();
             return;
         };
         self.liveness.lock().get_or_insert_with(|| Liveness::new(member, now()));

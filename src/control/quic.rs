@@ -27,13 +27,12 @@ struct Quic(Endpoint);
 struct Incoming(Arc<dyn Handler>);
 
 impl peer::Handler for Incoming {
-    fn on_datagram(&self, from: NodeId, body: Bytes) {
-        self.0.on_datagram(from, body);
+    fn on_datagram(&self, from: &Peer, body: Bytes) {
+        self.0.on_datagram(caller(from), body);
     }
 
     fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
-        let caller = Caller { node: from.name.node, certificate: Some(from.fingerprint) };
-        let answer = self.0.clone().on_call(caller, kind, body);
+        let answer = self.0.clone().on_call(caller(from), kind, body);
         Box::pin(async move { Some(answer.await).filter(|answer| !answer.is_empty()) })
     }
 
@@ -41,6 +40,10 @@ impl peer::Handler for Incoming {
         // There are none on this plane.
         drop(receiver);
     }
+}
+
+fn caller(peer: &Peer) -> Caller {
+    Caller { node: peer.name.node, certificate: Some(peer.fingerprint) }
 }
 
 impl Transport for Quic {

@@ -173,7 +173,7 @@ impl Around {
         });
         drop((runtime, core, disk));
         let _ = thread.join();
-        self.shared.lease_until.store(0, std::sync::atomic::Ordering::Relaxed);
+        self.shared.end_lease();
         self.shared.update(|published| published.leader = None);
         end
     }

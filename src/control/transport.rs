@@ -45,7 +45,7 @@ pub trait Transport: Send + Sync {
     fn close(&self) -> Boxed<'_, ()>;
 }
 
-/// Who asks.
+/// Who asks, or says something.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// Which node, as it has proved.
@@ -60,7 +60,7 @@ pub trait Handler: Send + Sync {
     fn on_call(self: Arc<Self>, from: Caller, kind: u8, body: Bytes) -> Boxed<'static, Bytes>;
 
     /// Takes a datagram; never waits.
-    fn on_datagram(&self, from: NodeId, body: Bytes);
+    fn on_datagram(&self, from: Caller, body: Bytes);
 }
 
 /// Makes a transport, on the runtime where it is to live; again after the one before was closed.

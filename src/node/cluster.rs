@@ -7,18 +7,20 @@ use super::forward;
 use super::{CONTROL_FOLDER, NodeError};
 use crate::clock;
 use crate::config::{self, Config, WalPolicy};
-use crate::control::{Control, ControlOptions, Published, Store, quic};
+use crate::control::{self, Control, ControlOptions, Published, Store, quic};
 use crate::limits;
 use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
 use crate::replication::{Calls, Followers, Options, Replicator, SaveCopy, World};
 use crate::security::{Identity, JoinToken};
+use crate::wal::log::LogState;
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
 use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, TokenHash};
 use cluster::group_set::GroupSet;
 use cluster::node::{Addresses, ClientAddress, NodeId, Protocols};
 use cluster::slot::Group;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -143,9 +145,9 @@ impl Cluster {
             worlds,
             ready: ready.clone(),
             copies: known,
+            told_index: Cell::new(0),
         };
-        glue.tell(&control.published());
-        glue.publish(&control.published());
+        glue.begin();
         let glue = thread::Builder::new()
             .name("cluster".into())
             .spawn(move || glue.run(proposals, stopped))
@@ -166,9 +168,14 @@ impl Cluster {
 
 /// Writes copies to the disk as they come, where there is a log on it that goes on from them.
 fn save_copy(shared: &Shared, snapshots: Option<&Arc<Snapshotter>>) -> SaveCopy {
-    let on_disk = shared.log.as_ref().is_some_and(|log| log.policy() != WalPolicy::None);
-    let snapshots = snapshots.filter(|_| on_disk).cloned();
-    Box::new(move |group| snapshots.as_ref().map(|snapshots| snapshots.save_copy(group)))
+    let log = shared.log.clone().filter(|log| log.policy() != WalPolicy::None);
+    let on_disk = log.zip(snapshots.cloned());
+    Box::new(move |group| {
+        let (log, snapshots) = on_disk.as_ref()?;
+        // Once the node goes on without a log, copies are on no disk either.
+        let given_up = matches!(log.state(), LogState::GivenUp(_));
+        (!given_up).then(|| snapshots.save_copy(group))
+    })
 }
 
 /// What other nodes may ask of this one on the data plane.
@@ -279,15 +286,23 @@ struct Glue {
     worlds: watch::Sender<Option<World>>,
     ready: Arc<AtomicBool>,
     copies: copies::Known,
+    /// The entry of the control log by which the workers act.
+    told_index: Cell<u64>,
 }
 
 impl Glue {
+    /// Tells what is known at the start: that this node is one of a cluster.
+    fn begin(&self) {
+        self.tell(&self.control.published());
+        self.publish(&self.control.published());
+    }
+
     fn run(self, proposals: mpsc::Receiver<Vec<GroupChange>>, stopped: watch::Receiver<bool>) {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.serve(proposals, stopped)),
             Err(error) => tracing::error!(%error, "the cluster thread has no runtime"),
         }
-        self.lease.set(0);
+        self.lease.set(0, 0);
     }
 
     async fn serve(
@@ -302,14 +317,17 @@ impl Glue {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return,
-                _ = ticks.tick() => self.look_at_lease(),
+                _ = ticks.tick() => self.extend_lease(self.control.lease()),
                 _ = tells.tick() => self.copies.tell(),
                 Ok(()) = changes.changed() => {
                     changes.borrow_and_update();
+                    // For what this node is by what is published next, or was before.
+                    let lease = self.control.lease();
                     let published = self.control.published();
                     self.tell(&published);
                     self.let_settle(&published).await;
                     self.publish(&self.control.published());
+                    self.extend_lease(lease);
                 }
                 Some(changes) = proposals.recv() => {
                     tokio::spawn(propose(self.control.clone(), changes));
@@ -336,6 +354,7 @@ impl Glue {
             entrances,
             announce_replicas: self.announce_replicas,
         }))));
+        self.told_index.set(published.applied_index);
     }
 
     /// Tells replication.
@@ -369,15 +388,14 @@ impl Glue {
         }
     }
 
-    /// The lease is measured by a clock that counts while the machine sleeps; workers read the
-    /// one that they read anyway.
-    fn look_at_lease(&self) {
-        // The only voter has a lease without end.
-        let left_ms = self.control.lease_until().saturating_sub(clock::boot_millis());
-        let left_nanos = left_ms.saturating_mul(1_000_000);
-        let until =
-            if left_ms == 0 { 0 } else { clock::monotonic_nanos().saturating_add(left_nanos) };
-        self.lease.set(until);
+    /// Tells the workers of the lease; but for what they do not know yet that this node is, or is
+    /// no more, it does not count.
+    fn extend_lease(&self, lease: control::Lease) {
+        if lease.until_ms > 0 && lease.applied_index > self.told_index.get() {
+            return;
+        }
+        let [since, until] = [lease.since_ms, lease.until_ms].map(clock::nanos_at_boot_millis);
+        self.lease.set(since, until);
     }
 }
 

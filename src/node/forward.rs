@@ -8,6 +8,7 @@ use crate::peer::Endpoint;
 use crate::replication::forward::{Exchange, Here, Outlook, Routed, Sight};
 use crate::wal::log::LogState;
 use crate::worker::{Forwarder, Forwarding, Later, Scope, Shared};
+use cluster::node::NodeId;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -52,6 +53,14 @@ impl Outlook for Known {
         let view = self.0.views.get()?;
         let (me, topology, leased) = (view.me(), view.topology_kept(), view.is_leased());
         Some(Sight { me, topology, leased })
+    }
+
+    fn was_leased_since(&self, nanos: u64) -> bool {
+        self.0.views.get().is_some_and(|view| view.was_leased_since(nanos))
+    }
+
+    fn is_up(&self, node: NodeId) -> bool {
+        self.0.views.get().is_some_and(|view| view.is_up(node))
     }
 
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

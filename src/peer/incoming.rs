@@ -98,7 +98,7 @@ async fn greet(core: &Arc<Core>, connection: Connection, peer: Peer) -> Result<(
         }
     }
     tokio::join!(
-        datagrams(core, &connection, node),
+        datagrams(core, &connection, &peer),
         calls(core, &connection, peer),
         streams(core, &connection, node),
     );
@@ -114,9 +114,9 @@ fn asked_for(connection: &Connection) -> Option<String> {
     connection.handshake_data()?.downcast::<HandshakeData>().ok()?.server_name
 }
 
-async fn datagrams(core: &Core, connection: &Connection, node: NodeId) {
+async fn datagrams(core: &Core, connection: &Connection, peer: &Peer) {
     while let Ok(body) = connection.read_datagram().await {
-        core.handler.on_datagram(node, body);
+        core.handler.on_datagram(peer, body);
     }
 }
 

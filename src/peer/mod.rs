@@ -55,7 +55,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// A datagram has come.
-    fn on_datagram(&self, from: NodeId, body: Bytes);
+    fn on_datagram(&self, from: &Peer, body: Bytes);
 
     /// A call has come. Up to [`PEER_CALLS_MAX`](crate::limits::PEER_CALLS_MAX) of a peer are
     /// answered at a time, in any order.

@@ -167,18 +167,18 @@ impl Drive {
         broken.into_iter().for_each(|node| self.reset(node));
     }
 
-    /// Says that a copy has come, once it is on disk: until then it is to count nowhere.
-    async fn have_copy(self, to: NodeId, done: ResyncDone) {
+    /// Says that a copy has come, once it is on disk: until then it is to count nowhere. One that
+    /// could not be written has to be sent again.
+    async fn have_copy(self, to: NodeId, mut done: ResyncDone) {
         let (saved, number) = {
             let mut inner = self.0.borrow_mut();
             let saved = (inner.save_copy)(done.group);
             (saved, inner.streams.of(to).number)
         };
-        if let Some(saved) = saved
-            && saved.await.is_err()
-        {
-            // The node ends.
-            return;
+        if let Some(saved) = saved {
+            // Nothing: the node ends.
+            let Ok(written) = saved.await else { return };
+            done.complete = written;
         }
         let mut inner = self.0.borrow_mut();
         if !inner.streams.is_current(to, number) {

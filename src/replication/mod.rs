@@ -43,7 +43,7 @@ pub struct World {
 pub type Calls = Arc<dyn Fn(NodeId, u8, Bytes) -> Answer + Send + Sync>;
 
 /// See [`Options::save_copy`].
-pub type SaveCopy = Box<dyn Fn(Group) -> Option<oneshot::Receiver<()>> + Send>;
+pub type SaveCopy = Box<dyn Fn(Group) -> Option<oneshot::Receiver<bool>> + Send>;
 
 /// What replication is started with.
 pub struct Options {
@@ -64,7 +64,7 @@ pub struct Options {
     /// Told when groups begin or cease to be served here.
     pub on_roles: Box<dyn Fn() + Send>,
     /// Begins to write a group that was received as a copy to the disk, if there is one, and tells
-    /// when it is there.
+    /// whether it is there, as soon as that is known.
     pub save_copy: SaveCopy,
     /// Told when copies were received that the log on disk does not hold.
     pub on_copied: Box<dyn Fn() + Send>,
@@ -125,7 +125,7 @@ impl Handler for Incoming {
         let _ = self.events.try_send(Event::Down(node));
     }
 
-    fn on_datagram(&self, _: NodeId, _: Bytes) {}
+    fn on_datagram(&self, _: &Peer, _: Bytes) {}
 
     fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {
         (self.calls)(from.name.node, kind, body)

@@ -3,10 +3,12 @@
 
 mod aligned;
 mod faulty;
+mod stuck;
 mod system;
 
 pub use aligned::AlignedBytes;
 pub use faulty::{Call, Fault, FaultyFiles, Outcome};
+pub use stuck::StuckFiles;
 pub use system::SystemFiles;
 
 use std::io;

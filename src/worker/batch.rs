@@ -15,6 +15,7 @@ use crate::limits;
 use crate::resp::{Output, ProtocolError, Step};
 use cluster::record::Seq;
 use cluster::slot::Group;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Memory that every batch of a worker uses again.
@@ -242,7 +243,7 @@ fn run_batch(
         frame_args(buffer, args, frames[i])
     });
     if let Some(view) = view {
-        if wrote_without_lease(view, ended_nanos, &planned[..executed]) {
+        if wrote_without_lease(view, began..ended_nanos, &planned[..executed]) {
             // Whether they count is not known: another node may be the primary already.
             out.rollback(mark);
             stop = Some(Stop::Close);
@@ -313,10 +314,10 @@ fn make_plans<'a>(
     }
 }
 
-/// Whether a command that writes was executed while this node had lost its lease.
+/// Whether a command that writes was executed in a time in which this node lost its lease.
 #[inline]
-fn wrote_without_lease(view: &ClusterView, now_nanos: u64, executed: &[Plan<'_>]) -> bool {
-    !view.is_leased_at(now_nanos) && executed.iter().any(writes)
+fn wrote_without_lease(view: &ClusterView, time: Range<u64>, executed: &[Plan<'_>]) -> bool {
+    !view.was_leased(time.start, time.end) && executed.iter().any(writes)
 }
 
 /// Who has written waits, unless for something else.

@@ -250,7 +250,8 @@ impl Connection {
     #[cold]
     fn hold(&mut self, desk: &mut Desk, stop: Stop, worker: &Worker) {
         self.sender.hold(&mut desk.out, &self.peer);
-        self.held = Some(Box::new(Held::new(&mut desk.tools.waits, stop)));
+        let began_nanos = self.client().heard_nanos.get();
+        self.held = Some(Box::new(Held::new(&mut desk.tools.waits, stop, began_nanos)));
         worker.gate.ask();
     }
 
@@ -270,12 +271,13 @@ impl Connection {
             worker.gate.wait(self.seat, &mut self.gate_round);
             return Poll::Pending;
         }
-        let stop = held.stop;
+        let Held { stop, began_nanos, .. } = **held;
         self.held = None;
         Sender::release(&self.peer);
         let view = worker.shared.views.load();
-        if view.as_ref().and_then(|view| view.as_deref()).is_some_and(|view| !view.is_leased()) {
-            // Whether they count is not known: another node may be the primary already.
+        let view = view.as_ref().and_then(|view| view.as_deref());
+        if view.is_some_and(|view| !view.was_leased_since(began_nanos)) {
+            // Whether they count is not known: another node may have been the primary meanwhile.
             return Poll::Ready(Some(Turn::Gone));
         }
         Poll::Ready(if stop == Stop::More { None } else { self.stopped(stop) })

@@ -19,6 +19,9 @@ pub(super) struct Held {
     waits: Vec<(Group, Seq)>,
     /// Why executing had stopped.
     pub(super) stop: Stop,
+    /// When executing had begun, in monotonic nanoseconds: the lease of that time has to last
+    /// until the answers go.
+    pub(super) began_nanos: u64,
 }
 
 /// The connections of a worker that wait for the log. At most one place for each of them.
@@ -40,8 +43,8 @@ struct Waiting {
 
 impl Held {
     /// Answers that depend on `waits`, which is left empty.
-    pub(super) fn new(waits: &mut Vec<(Group, Seq)>, stop: Stop) -> Held {
-        Held { waits: std::mem::take(waits), stop }
+    pub(super) fn new(waits: &mut Vec<(Group, Seq)>, stop: Stop, began_nanos: u64) -> Held {
+        Held { waits: std::mem::take(waits), stop, began_nanos }
     }
 
     /// Whether they may go now.

@@ -35,9 +35,16 @@ pub struct Reached {
     pub port: u16,
 }
 
-/// Until when a node may act as a primary. The one who keeps it extends it; everybody reads it.
+/// Since when and until when a node may act as a primary. The one who keeps it extends it;
+/// everybody reads it.
 #[derive(Clone, Debug)]
-pub struct Lease(Arc<AtomicU64>);
+pub struct Lease(Arc<Term>);
+
+#[derive(Debug)]
+struct Term {
+    since: AtomicU64,
+    until: AtomicU64,
+}
 
 /// What a view is made of.
 #[derive(Clone, Debug)]
@@ -97,18 +104,28 @@ pub struct Views {
 impl Lease {
     /// One that has run out.
     pub fn expired() -> Lease {
-        Lease(Arc::new(AtomicU64::new(0)))
+        Lease(Arc::new(Term { since: AtomicU64::new(0), until: AtomicU64::new(0) }))
     }
 
-    /// Extends it to this time of [`clock::monotonic_nanos`], or takes it back with 0.
-    pub fn set(&self, until_nanos: u64) {
-        self.0.store(until_nanos, Ordering::Release);
+    /// Extends it to this time of [`clock::monotonic_nanos`], or takes it back with 0. It was held
+    /// without a break since the other.
+    pub fn set(&self, since_nanos: u64, until_nanos: u64) {
+        self.0.since.store(since_nanos, Ordering::Relaxed);
+        // Who sees the new end sees the new beginning too.
+        self.0.until.store(until_nanos, Ordering::Release);
     }
 
     /// Whether it holds at this time of [`clock::monotonic_nanos`].
     #[inline]
     pub fn holds(&self, now_nanos: u64) -> bool {
-        self.0.load(Ordering::Acquire) > now_nanos
+        self.0.until.load(Ordering::Acquire) > now_nanos
+    }
+
+    /// Whether it held all the time from one to the other. What was done under a lease that lapsed
+    /// counts no more, whoever has one now: another node may have been primary in between.
+    #[inline]
+    pub fn held(&self, from_nanos: u64, now_nanos: u64) -> bool {
+        self.holds(now_nanos) && self.0.since.load(Ordering::Relaxed) <= from_nanos
     }
 }
 
@@ -201,7 +218,18 @@ impl ClusterView {
         self.parts.lease.holds(clock::monotonic_nanos())
     }
 
-    /// The same at a time of [`clock::monotonic_nanos`].
+    /// Whether it has been so without a break since a time of [`clock::monotonic_nanos`].
+    pub fn was_leased_since(&self, from_nanos: u64) -> bool {
+        self.parts.lease.held(from_nanos, clock::monotonic_nanos())
+    }
+
+    /// The same up to another time.
+    #[inline]
+    pub(super) fn was_leased(&self, from_nanos: u64, now_nanos: u64) -> bool {
+        self.parts.lease.held(from_nanos, now_nanos)
+    }
+
+    /// Whether this node might act as a primary at a time of [`clock::monotonic_nanos`].
     #[inline]
     pub(super) fn is_leased_at(&self, now_nanos: u64) -> bool {
         self.parts.lease.holds(now_nanos)
@@ -279,4 +307,23 @@ fn reached(parts: &ViewParts) -> BTreeMap<NodeId, Vec<Reached>> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lease;
+
+    #[test]
+    fn what_was_done_before_a_lapse_does_not_count_after_it() {
+        let lease = Lease::expired();
+        assert!(!lease.holds(0) && !lease.held(0, 0));
+        lease.set(10, 20);
+        lease.set(10, 40);
+        assert!(lease.held(12, 39) && !lease.held(12, 40) && !lease.held(9, 12));
+        // Renewed too late: it holds again, for what is done from now on.
+        lease.set(50, 60);
+        assert!(lease.holds(55) && lease.held(50, 55) && !lease.held(12, 55));
+        lease.set(50, 0);
+        assert!(!lease.held(55, 56));
+    }
 }

@@ -10,6 +10,7 @@ use cluster::slot::{GROUPS, Group};
 use cluster::topology::{Holders, Topology};
 use crabcache::config::Config;
 use crabcache::node;
+use crabcache::wal::files::{Files, SystemFiles};
 use crabcache::worker::{ClusterView, Lease, Shared, ViewParts};
 use std::cell::Cell;
 use std::io::Read;
@@ -49,7 +50,12 @@ pub type Placement = dyn Fn(Group) -> Vec<usize>;
 impl World {
     /// So many nodes that share the groups evenly, in runs.
     pub fn start(count: usize, sets: &[&str]) -> World {
-        let nodes = (0..count).map(|i| Local::start(i, sets)).collect();
+        World::start_on(count, sets, &(Arc::new(SystemFiles) as Arc<dyn Files>))
+    }
+
+    /// The same, with their logs on these files.
+    pub fn start_on(count: usize, sets: &[&str], files: &Arc<dyn Files>) -> World {
+        let nodes = (0..count).map(|i| Local::start(i, sets, files.clone())).collect();
         let world = World { nodes, version: Cell::new(0) };
         world
             .publish(&move |group| vec![usize::from(group.number()) * count / usize::from(GROUPS)]);
@@ -104,7 +110,7 @@ impl World {
 }
 
 impl Local {
-    fn start(i: usize, sets: &[&str]) -> Local {
+    fn start(i: usize, sets: &[&str], files: Arc<dyn Files>) -> Local {
         let sets: Vec<String> = SETS.iter().chain(sets).map(|set| (*set).to_owned()).collect();
         let config = Config::load(None, std::iter::empty(), &sets).expect("settings");
         let (prepared, is_prepared) = mpsc::channel();
@@ -113,12 +119,12 @@ impl Local {
             let tell = |shared: &Arc<Shared>, addresses: &[SocketAddr]| {
                 prepared.send((shared.clone(), addresses.to_vec())).expect("somebody waits");
             };
-            node::run_with(given, None, true, tell).expect("a node that ends well");
+            node::run_with(given, None, files, true, tell).expect("a node that ends well");
         });
         let (shared, addresses) = is_prepared.recv().expect("a node");
         let id = NodeId::new(0xC0FFEE + i as u64).expect("not 0");
         let lease = Lease::expired();
-        lease.set(u64::MAX);
+        lease.set(0, u64::MAX);
         Local { id, shared, addresses, lease, config, thread: Some(thread) }
     }
 

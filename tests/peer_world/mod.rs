@@ -59,8 +59,8 @@ impl Handler for Notes {
         self.note(Event::Down(node, why.to_owned()));
     }
 
-    fn on_datagram(&self, from: NodeId, body: Bytes) {
-        self.note(Event::Datagram(from, body));
+    fn on_datagram(&self, from: &Peer, body: Bytes) {
+        self.note(Event::Datagram(from.name.node, body));
     }
 
     fn on_call(&self, from: &Peer, kind: u8, body: Bytes) -> Answer {

@@ -135,6 +135,12 @@ impl Liveness {
         self.grants.until(self.me.node, &self.voters)
     }
 
+    /// The entry of the control log up to which this node has applied it: the lease is for what it
+    /// is by then.
+    pub fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
     /// Whether this node may act as a primary. It must be asked after a request has come, never
     /// before.
     pub fn lease_ok(&self, now: Millis) -> bool {

@@ -91,6 +91,11 @@ impl Target {
         let address = self.address();
         let unreachable = |error| CallError::Unreachable(address.clone(), error);
         let limit = Duration::from_millis(ADMIN_CALL_MS_MAX);
+        if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err(CallError::Other(format!(
+                "{address} has no port: --address HOST:PORT names a node, such as {DEFAULT}"
+            )));
+        }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for found in address.to_socket_addrs().map_err(unreachable)? {
             match TcpStream::connect_timeout(&found, limit) {

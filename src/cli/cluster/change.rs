@@ -27,7 +27,8 @@ pub(in crate::cli) struct Node {
 pub(in crate::cli) struct Remove {
     #[command(flatten)]
     node: Node,
-    /// Although too few nodes would be left for all copies.
+    /// Although too few nodes would be left for all copies; and if the node is down, as soon as
+    /// others have what it had.
     #[arg(long)]
     force: bool,
 }
@@ -152,6 +153,26 @@ fn empty(watch: &mut Watch<'_>, id: u64) -> Result<Status, CallError> {
     })
 }
 
+/// The same; but one that is down is forgotten as soon as nobody needs it.
+fn abandon(watch: &mut Watch<'_>, id: u64) -> Result<Status, CallError> {
+    let number = id.to_string();
+    watch.until_asked(|watch, status| {
+        let Some(node) = status.node(id).filter(|node| node.keeps() > 0) else {
+            return Ok(Progress::Done);
+        };
+        let left = node.keeps();
+        if node.up {
+            return Ok(Progress::At(format!("node {id} keeps {left} copies")));
+        }
+        match watch.ask(&["FORGET", &number]) {
+            Ok(_) => Ok(Progress::Done),
+            // It is up after all, or has the only copy of something: others will have it.
+            Err(CallError::Refused(why)) => Ok(Progress::At(why)),
+            Err(error) => Err(error),
+        }
+    })
+}
+
 pub(super) fn undrain(options: &Node) -> Done {
     wish(&options.target, &["UNDRAIN", &options.node.to_string()])?;
     settle(&options.target, &options.waiting)
@@ -201,7 +222,7 @@ pub(super) fn remove(options: &Remove) -> Done {
         return Ok(());
     }
     let mut watch = Watch::new(target, waiting);
-    let status = empty(&mut watch, *id)?;
+    let status = if *force { abandon(&mut watch, *id) } else { empty(&mut watch, *id) }?;
     if status.node(*id).is_some() {
         linger(&mut watch, target, *id)?;
         watch.ask(&["FORGET", &number])?;

@@ -60,9 +60,17 @@ impl<'a> Watch<'a> {
         &mut self,
         mut look: impl FnMut(&Status) -> Progress,
     ) -> Result<Status, CallError> {
+        self.until_asked(|_, status| Ok(look(status)))
+    }
+
+    /// The same, where a look may ask for more.
+    pub(super) fn until_asked(
+        &mut self,
+        mut look: impl FnMut(&Watch<'_>, &Status) -> Result<Progress, CallError>,
+    ) -> Result<Status, CallError> {
         loop {
             let status = self.status()?;
-            match look(&status) {
+            match look(self, &status)? {
                 Progress::Done => {
                     self.line.end();
                     return Ok(status);

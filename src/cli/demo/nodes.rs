@@ -7,6 +7,7 @@ use crate::cli::cluster::print;
 use crate::clock;
 use crate::limits::operators::{DEMO_LOG_LINES_TOLD, DEMO_POLL_MS, DEMO_STOP_MS_MAX};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -114,6 +115,11 @@ impl Nodes {
         Ok(())
     }
 
+    /// Ends a node.
+    pub(super) fn end(&mut self, number: u64) {
+        drop(Nodes(self.0.extract_if(.., |node| node.number == number).collect()));
+    }
+
     /// The number of the process that was started last.
     pub(super) fn last_process(&self) -> u32 {
         self.0.last().map_or(0, |node| node.child.id())
@@ -199,11 +205,19 @@ impl Drop for Nodes {
     }
 }
 
+/// The members of the cluster, as the node that listens there knows it.
+pub(super) fn members(port: u16) -> Result<BTreeSet<u64>, CallError> {
+    let status = Status::of(&target(port))?;
+    Ok(status.nodes.iter().map(|node| node.id).collect())
+}
+
+fn target(port: u16) -> Target {
+    Target { address: Some(format!("127.0.0.1:{port}")), token_file: None, json: true }
+}
+
 /// Why a node is not well, as far as it tells.
 fn unwell(number: u64, port: u16, nodes: usize) -> Option<String> {
-    let address = format!("127.0.0.1:{port}");
-    let target = Target { address: Some(address), token_file: None, json: true };
-    match Status::of(&target) {
+    match Status::of(&target(port)) {
         Ok(status)
             if status.is_healthy() && status.nodes.iter().filter(|n| n.up).count() >= nodes =>
         {

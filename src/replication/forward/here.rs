@@ -147,11 +147,6 @@ impl Here {
         tokio::time::timeout(longest, emptied).await.unwrap_or(false)
     }
 
-    /// Whether this node may act as a primary.
-    pub(super) fn is_leased(&self) -> bool {
-        self.outlook.look().is_some_and(|sight| sight.leased)
-    }
-
     fn checked<'a>(&self, parsed: Parsed<'a>) -> Parsed<'a> {
         let request = parsed?;
         match &request.action {

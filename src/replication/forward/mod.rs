@@ -57,8 +57,15 @@ pub trait Outlook: Send + Sync + 'static {
     /// What it knows now; `None` while it belongs to no cluster.
     fn look(&self) -> Option<Sight>;
 
-    /// Ends when that changes, or when groups that were not served here are again. A change may be
-    /// missed, so it is waited for in steps.
+    /// Whether this node might act as a primary without a break since then, in nanoseconds of
+    /// [`monotonic_nanos`](crate::clock::monotonic_nanos).
+    fn was_leased_since(&self, nanos: u64) -> bool;
+
+    /// Whether a node is believed to be there.
+    fn is_up(&self, node: NodeId) -> bool;
+
+    /// Ends when what it knows changes, or when groups that were not served here are again. One may
+    /// be missed, so it is waited for in steps.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Why the node takes no commands now, or none that write: an error, its code first.

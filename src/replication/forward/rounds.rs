@@ -210,6 +210,7 @@ impl Exchange {
         if !sent.iter().any(|sent| matches!(sent, Sent::Here)) || !self.here.has_room().await {
             return;
         }
+        let began = clock::monotonic_nanos();
         for (i, (unit, sent)) in units.iter().zip(&mut *sent).enumerate() {
             if !matches!(sent, Sent::Here) {
                 continue;
@@ -232,7 +233,7 @@ impl Exchange {
             });
         }
         let settled = self.here.settle(waits).await;
-        if !settled || !wrote.is_empty() && !self.here.is_leased() {
+        if !settled || !wrote.is_empty() && !self.here.outlook.was_leased_since(began) {
             for i in wrote {
                 sent[i] = Sent::Over(Fate::Failed(uncertain("this node has lost its lease")));
             }
@@ -240,13 +241,22 @@ impl Exchange {
     }
 
     /// Waits for what comes of a unit. A node that does not keep the group any more has a little
-    /// time left: it may have died, and then nothing comes.
+    /// time left: it may have died, and then nothing comes. One that is taken for dead and has no
+    /// successor is waited for as long as somebody who serves the group is.
     async fn await_outcome(&self, unit: &Unit, node: NodeId, mut ticket: Ticket) -> Fate {
         let step = Duration::from_millis(FORWARD_STEP_MS_MAX);
+        let began = clock::monotonic_nanos();
         let keeps = || self.look().is_some_and(|s| s.topology.owner(unit.group) == Some(node));
         loop {
             if let Ok(outcome) = timeout(step, &mut ticket.outcome).await {
                 return fate(outcome.unwrap_or(Outcome::Unknown("it was dropped".into())), unit);
+            }
+            let passed_ms = clock::monotonic_nanos().saturating_sub(began) / 1_000_000;
+            if passed_ms >= FORWARD_WAIT_MS_MAX && !self.here.outlook.is_up(node) {
+                let down = "it is down, and nobody has taken its place".to_owned();
+                let unsent = ticket.withdraw();
+                let outcome = if unsent { Outcome::Unsent(down) } else { Outcome::Unknown(down) };
+                return fate(outcome, unit);
             }
             if !keeps() {
                 if ticket.withdraw() {

@@ -39,8 +39,9 @@ impl Here {
 
     async fn carry_out(self: Arc<Here>, mut body: Bytes) -> Option<Bytes> {
         let (mut out, mut waits, mut wrote) = (Vec::new(), Waits::new(), false);
-        let mut turn = clock::monotonic_nanos();
         let has_room = self.has_room().await;
+        let began = clock::monotonic_nanos();
+        let mut turn = began;
         while !body.is_empty() {
             let bytes = take(&mut body)?;
             let Ok(Message::Forward(forward)) = Message::decode(&bytes) else { return None };
@@ -77,7 +78,7 @@ impl Here {
             time.await;
         }
         let settled = self.settle(waits).await;
-        (settled && (!wrote || self.is_leased())).then(|| out.into())
+        (settled && (!wrote || self.outlook.was_leased_since(began))).then(|| out.into())
     }
 
     /// A command on all keys takes long: on a thread of its own, a few at a time.

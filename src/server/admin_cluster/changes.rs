@@ -72,9 +72,10 @@ impl Wish<'_> {
 
     fn node(&self) -> Result<&Node, String> {
         self.state.nodes.get(&self.id).ok_or_else(|| {
-            let known: Vec<String> =
-                self.state.nodes.keys().map(|id| id.number().to_string()).collect();
-            format!("ERR there is no node {}; there are {}", self.id.number(), known.join(", "))
+            let members = self.state.nodes.iter().filter(|(_, node)| node.is_member());
+            let known: Vec<String> = members.map(|(id, _)| id.number().to_string()).collect();
+            let (id, known) = (self.id.number(), known.join(", "));
+            format!("ERR the cluster has no node of the number {id}; its nodes are {known}")
         })
     }
 

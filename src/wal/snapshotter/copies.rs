@@ -15,12 +15,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A group to be written, and whom to tell.
-pub(super) type Copy = (Group, oneshot::Sender<()>);
+pub(super) type Copy = (Group, oneshot::Sender<bool>);
 
 impl Snapshotter {
-    /// Writes a group that was received as a copy. Tells when it is on disk, or could not be
-    /// written; nothing when the node ends.
-    pub fn save_copy(&self, group: Group) -> oneshot::Receiver<()> {
+    /// Writes a group that was received as a copy. Tells whether it is on disk, once it is or could
+    /// not be written; nothing when the node ends.
+    pub fn save_copy(&self, group: Group) -> oneshot::Receiver<bool> {
         let (tell, told) = oneshot::channel();
         let mut state = self.desk.state.lock();
         if !state.stop {
@@ -43,7 +43,8 @@ impl CopyClerk {
         while let Some(copies) = self.next() {
             let groups: BTreeSet<Group> = copies.iter().map(|(group, _)| *group).collect();
             let mut host = Unpaced { clerk: &self };
-            match write(&self.desk, &self.options, groups.iter().copied(), &mut host) {
+            let written = write(&self.desk, &self.options, groups.iter().copied(), &mut host);
+            match &written {
                 Ok(done) => {
                     let groups = done.groups.len();
                     tracing::debug!(number = done.number, groups, "copies written");
@@ -52,7 +53,10 @@ impl CopyClerk {
             }
             if !self.desk.state.lock().stop {
                 // Whoever asked may be gone.
-                copies.into_iter().for_each(|(_, tell)| tell.send(()).unwrap_or_default());
+                let written = written.is_ok();
+                for (_, tell) in copies {
+                    let _ = tell.send(written);
+                }
             }
         }
     }
