@@ -277,7 +277,7 @@ fn an_interrupted_removal_is_what_it_was_whoever_leads() {
     // Neither who asked for it nor who led then is there any more.
     world.stop(leader);
     world.wait(left, "led by another", |p| p.leader.is_some_and(|l| l.number() != leader));
-    assert_eq!(world.published(left).state.nodes[&node(gone)].phase, Phase::Leaving);
+    world.wait(left, "told", |p| p.state.nodes[&node(gone)].phase == Phase::Leaving);
     world.decide(left, |_| phase(gone, Phase::Leaving));
     world.decide(left, |_| phase(gone, Phase::Active));
     world.start(leader);

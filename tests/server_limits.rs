@@ -261,7 +261,7 @@ fn values_grow_as_far_as_the_mode_allows() {
 
 #[test]
 fn what_has_no_room_to_grow_stays_as_it_is() {
-    let node = Node::start(&["memory.max_memory=8MiB", "memory.shards=1"]);
+    let node = Node::start(&["memory.max_memory=9MiB", "memory.shards=1"]);
     let mut client = node.connect();
     let (old, more) = ("o".repeat(4_100_000), "m".repeat(4_100_000));
     client.check(&["SET", "k", &old], "+OK\r\n");

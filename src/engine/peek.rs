@@ -3,8 +3,8 @@
 use super::{Key, Shard};
 use parking_lot::MutexGuard;
 
-/// A shard that is locked to ask for cache lines and for nothing else: nothing is given up meanwhile
-/// that would have to be dropped after it.
+/// A shard that is locked to ask for cache lines and for nothing else: nothing is given up
+/// meanwhile that would have to be dropped after it.
 pub struct ShardPeek<'a>(pub(super) MutexGuard<'a, Shard>);
 
 impl ShardPeek<'_> {

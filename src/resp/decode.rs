@@ -12,8 +12,8 @@ use crate::limits;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0xCC;
 
-/// In place of the bytes of payloads: one of the unfinished command was refused. Apart it would make
-/// each connection longer.
+/// In place of the bytes of payloads: one of the unfinished command was refused. Apart it would
+/// make each connection longer.
 const REFUSED: usize = usize::MAX;
 
 /// How large a client's commands may be. May change between any two calls of `decode`.

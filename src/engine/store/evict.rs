@@ -4,7 +4,7 @@
 //! its hand walks the oldest segment. Main is a CLOCK: an item that was asked for since the hand
 //! came by last is written again at the end of the queue.
 
-use super::admission::Admission;
+use super::admission::{Admission, Contender};
 use super::index::SlotRef;
 use super::room::SPARE_BLOCKS;
 use super::segments::{Region, SegmentRef};
@@ -146,12 +146,14 @@ impl Store {
         if window == 0 || (window <= target && main > 0) {
             return self.evict_main(now, true);
         }
-        let Some(Found { hash, .. }) = self.under_hand(Region::Window, now) else {
+        let Some(candidate) = self.under_hand(Region::Window, now) else {
             return self.evict_main(now, true);
         };
+        let candidate = self.contender(&candidate);
         let victim = self.main_victim(true, now);
-        let admit = match (&victim, &mut self.admission) {
-            (Some(victim), Some(admission)) => admission.admit(hash, victim.hash),
+        let challenged = victim.as_ref().map(|victim| self.contender(victim));
+        let admit = match (challenged, &mut self.admission) {
+            (Some(victim), Some(admission)) => admission.admit(candidate, victim),
             _ => true,
         };
         if let Some(victim) = victim.as_ref().filter(|_| admit) {
@@ -164,6 +166,12 @@ impl Store {
             return self.evict(&candidate);
         }
         self.move_to_main(&candidate, 0, now) || victim.is_some() || self.evict(&candidate)
+    }
+
+    /// What the policy weighs of an item: bytes only where the bound is in bytes.
+    fn contender(&self, found: &Found) -> Contender {
+        let size = if self.limit_items == u64::MAX { found.bytes as u64 } else { 1 };
+        Contender { hash: found.hash, size }
     }
 
     fn evict_main(&mut self, now: Time, second_chance: bool) -> bool {
