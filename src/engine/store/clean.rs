@@ -161,7 +161,8 @@ impl Store {
     /// Weighs the next segments, as many as one step may.
     fn weigh_step(&mut self, now: Time) {
         let weighing = &mut self.cleaning.weighing;
-        let count = WEIGH_SEGMENTS_MAX.saturating_sub(self.segments.work().segments);
+        let left = self.segments.ids_end().saturating_sub(weighing.at) as usize;
+        let count = WEIGH_SEGMENTS_MAX.saturating_sub(self.segments.work().segments).min(left);
         self.segments.count(|work| work.segments += count);
         for id in self.segments.ids_from(weighing.at, count) {
             // What is dead in a copy its primary says, and not the time here.

@@ -32,7 +32,7 @@ pub(super) struct Hands {
 
 /// An item under a hand.
 pub(super) struct Found {
-    offset: u64,
+    pub(super) offset: u64,
     pub(super) group: usize,
     hash: u64,
     pub(super) at: SlotRef,
@@ -48,8 +48,8 @@ impl Store {
             Policy::AllKeysLru => self.evict_main(now, true),
             Policy::AllKeysRandom => self.evict_main(now, false),
             Policy::VolatileTtl => self.evict_first_to_expire(now),
-            Policy::VolatileLru | Policy::VolatileLfu => self.evict_volatile(true),
-            Policy::VolatileRandom => self.evict_volatile(false),
+            Policy::VolatileLru | Policy::VolatileLfu => self.evict_volatile(true, now),
+            Policy::VolatileRandom => self.evict_volatile(false, now),
         }
     }
 

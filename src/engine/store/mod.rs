@@ -120,9 +120,9 @@ impl Store {
 
     /// Changes the bounds a little, keeping what was learnt.
     pub(super) fn move_limits(&mut self, bytes: u64, items: u64) {
-        let before = std::mem::replace(&mut self.limit_bytes, bytes);
+        self.limit_bytes = bytes;
         self.limit_items = items;
-        self.bounds_moved(before);
+        self.bounds_moved();
     }
 
     /// Begins to learn anew, or stops. What was learnt is dropped without the lock.

@@ -251,7 +251,7 @@ impl Store {
     pub(in crate::engine) fn replica_bytes(&self) -> u64 {
         let (all, copies) = (self.segments.live_items(), self.segments.sums(Region::Replica));
         let index = (self.index.blocks() * self.arena.block_bytes()) as u64;
-        copies.bytes + index * copies.items / all.max(1)
+        copies.bytes + copies.big_bytes + index * copies.items / all.max(1)
     }
 
     /// As [`Store::clear_step`], of a group by its number.

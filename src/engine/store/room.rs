@@ -230,9 +230,8 @@ impl Store {
 
     /// The bounds have changed: what is held above them now goes in steps of upkeep, and no write
     /// has to wait for that.
-    pub(super) fn bounds_moved(&mut self, before: u64) {
-        let used = self.used_bytes();
-        let held = if self.limit_bytes < before { used } else { self.anchor.min(used) };
+    pub(super) fn bounds_moved(&mut self) {
+        let held = self.anchor.min(self.used_bytes());
         self.anchor = self.limit_bytes.max(held);
     }
 }

@@ -127,3 +127,34 @@ fn what_was_learnt_is_dropped_without_the_lock() {
     store.set_policy(Policy::AllKeysLru);
     assert_eq!(store.take_garbage().map(|garbage| garbage.len()), Some(1));
 }
+
+#[test]
+fn what_is_only_copied_here_keeps_nobody_looking_for_something_to_evict() {
+    use crate::engine::store::roles::Role;
+    use cluster::slot::Group;
+
+    let of_copy = |i: u64| Key::new(&i.to_le_bytes(), &HashSeed::new(7)).group().number() % 2 == 0;
+    for policy in
+        [Policy::VolatileLru, Policy::VolatileLfu, Policy::VolatileRandom, Policy::VolatileTtl]
+    {
+        let mut store = store(policy, Some(BOUND), None);
+        let now = Time(1_700_000_000_000);
+        let items = BOUND / 400;
+        for i in 0..items {
+            put(&mut store, i, 200, Some(Time(now.0 + 3_600_000)), now).expect("room");
+        }
+        for group in Group::all().filter(|group| group.number() % 2 == 0) {
+            store.set_role(group, Role::Replica);
+        }
+        tidy(&mut store, now);
+        // Without a deadline: none of them goes, and at last there is nothing that may.
+        let own = (items..).filter(|&i| !of_copy(i)).take((BOUND / 200) as usize);
+        let full = own.into_iter().find(|&i| put(&mut store, i, 200, None, now) == Err(Full));
+        assert!(full.is_some(), "{policy:?}: more than the bound was taken");
+        tidy(&mut store, now);
+        for i in (0..items).filter(|&i| of_copy(i)) {
+            let there = store.get(&Key::new(&i.to_le_bytes(), &HashSeed::new(7)), now).is_some();
+            assert!(there, "{policy:?}: {i} is not for this node to evict");
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //! cleaner takes what is left of their segments.
 
 use super::Store;
-use super::evict::Hand;
+use super::evict::{Found, Hand};
+use super::segments::Region;
 use crate::command::Time;
 use crate::limits::SECOND_CHANCES_MAX;
 
@@ -11,7 +12,7 @@ impl Store {
     pub(super) fn evict_first_to_expire(&mut self, now: Time) -> bool {
         let first = self.segments.first_to_expire();
         let Some(segment) = first.filter(|&id| self.segments.is_mortal(id)) else {
-            return self.evict_volatile(false);
+            return self.evict_volatile(false, now);
         };
         self.evict_in(segment, now)
     }
@@ -33,6 +34,9 @@ impl Store {
             }
             let found = self.locate(offset);
             if self.roles.is_replica(found.group) {
+                if !self.set_aside(&found, now) || self.segments.work().is_enough() {
+                    return false;
+                }
                 continue;
             }
             if expired {
@@ -49,7 +53,7 @@ impl Store {
 
     /// Evicts an item with a deadline: a CLOCK over the segments that have them. Items are not
     /// moved; the cleaner takes what is left of their segments.
-    pub(super) fn evict_volatile(&mut self, second_chance: bool) -> bool {
+    pub(super) fn evict_volatile(&mut self, second_chance: bool, now: Time) -> bool {
         for _ in 0..=SECOND_CHANCES_MAX {
             let Some(segment) = self.volatile_segment() else { return false };
             let at = self.evicting.volatile.at;
@@ -64,6 +68,9 @@ impl Store {
             }
             let found = self.locate(offset);
             if self.roles.is_replica(found.group) {
+                if !self.set_aside(&found, now) {
+                    return false;
+                }
                 continue;
             }
             let word = self.index.get(&found.at);
@@ -74,6 +81,12 @@ impl Store {
             return self.evict(&found);
         }
         self.segments.with_deadline > 0
+    }
+
+    /// Moves an item that came here when this node was primary of its group out of the way: it is
+    /// not for this node to decide about. Whether there was a block for it.
+    fn set_aside(&mut self, found: &Found, now: Time) -> bool {
+        self.relocate(found.offset, &found.at, Region::Replica, None, now)
     }
 
     /// The segment under the volatile hand, or the next one that has deadlines.
