@@ -350,7 +350,7 @@ const LED: u64 = 256;
 
 /// Whether the node leads the group, where it leads one of four.
 fn leads(group: Group) -> bool {
-    group.number() / 4 % 4 == 0
+    (group.number() / 4).is_multiple_of(4)
 }
 
 /// About 32 MiB, each item at the engine that `of` names.
