@@ -156,7 +156,8 @@ fn the_largest_values_are_copied() {
 fn a_node_that_dies_while_it_is_given_copies_gets_them_again() {
     let mut nodes = Nodes::start(3, &[]);
     let mut plain = nodes.plain(1);
-    let value = "x".repeat(4000);
+    // Two thirds of what the nodes have room for: nothing is a reason to give any of it up.
+    let value = "x".repeat(11_000);
     nodes.kill(3);
     // More than the backlog has: whole copies are to be made.
     write(&mut plain, 5000, &value);

@@ -343,3 +343,62 @@ fn a_group_that_is_given_up_goes_in_steps() {
     assert_eq!(dropped, 512);
     assert!(Group::all().all(|g| (g.number() % 2 == 0) != engine.is_whole(g)));
 }
+
+const MIB: u64 = 1024 * 1024;
+/// So many groups are led where a node leads one of four.
+const LED: u64 = 256;
+
+/// Whether the node leads the group, where it leads one of four.
+fn leads(group: Group) -> bool {
+    (group.number() / 4).is_multiple_of(4)
+}
+
+/// About 32 MiB, each item at the engine that `of` names.
+fn fill<'e>(of: impl Fn(Group) -> &'e Engine) {
+    for i in 0..8_000 {
+        let name = format!("key:{i}");
+        let engine = of(Slot::of(name.as_bytes()).group());
+        let key = engine.key(name.as_bytes());
+        let mut guard = engine.lock(engine.shard_of(&key));
+        let set = guard.store().set(&key, Value::Slice(&[b'v'; 4_000]), None, Time(START_MS));
+        assert!(set.is_ok());
+    }
+}
+
+/// Items that went to make room, after upkeep.
+fn evicted(engine: &Engine) -> u64 {
+    engine.rebalance();
+    let shards = 0..engine.shard_count();
+    while shards.clone().any(|shard| engine.lock(shard).store().upkeep(Time(START_MS))) {}
+    shards.map(|shard| engine.lock(shard).store().stats().evictions).sum()
+}
+
+#[test]
+fn copies_that_come_in_push_nothing_out_that_is_led() {
+    let mut pair = Pair::new(&EngineOptions::default());
+    pair.replica = engine(4, &EngineOptions { max_memory: Some(64 * MIB), ..Default::default() });
+    Group::all().filter(|group| !leads(*group)).for_each(|g| pair.replica.become_replica(g));
+    fill(|group| if leads(group) { &pair.replica } else { &pair.primary });
+    // Others have room for a little more than what is led here; the copies are still to come.
+    pair.replica.set_ceiling(Some(12 * MIB / LED));
+    assert_eq!(evicted(&pair.replica), 0);
+    pair.pass();
+    assert_eq!(evicted(&pair.replica), 0);
+    assert!(pair.replica.replica_bytes() > 20 * MIB);
+    // The node becomes primary of all of it, and nobody has told it yet what there is room for.
+    Group::all().for_each(|group| pair.replica.become_primary(group, Epoch(2), Time(START_MS)));
+    assert_eq!(evicted(&pair.replica), 0);
+}
+
+#[test]
+fn what_was_led_until_lately_is_no_part_of_what_is_led() {
+    let node = engine(4, &EngineOptions { max_memory: Some(64 * MIB), ..Default::default() });
+    fill(|_| &node);
+    Group::all().filter(|group| !leads(*group)).for_each(|group| node.become_replica(group));
+    node.set_ceiling(Some(12 * MIB / LED));
+    assert_eq!(evicted(&node), 0);
+    // What others have no room for goes.
+    node.set_ceiling(Some(5 * MIB / LED));
+    let gone = evicted(&node);
+    assert!((500..1_500).contains(&gone), "{gone}");
+}

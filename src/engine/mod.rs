@@ -111,7 +111,7 @@ pub struct Engine {
     seed: HashSeed,
     max_memory: AtomicU64,
     max_items: AtomicU64,
-    /// A bound on memory that holds for a while, below `max_memory`.
+    /// A bound on what each group that is led holds, at the mean, which holds for a while.
     ceiling: AtomicU64,
     /// Held by who divides bounds between shards, before any shard's lock: two divisions at once
     /// would mix, and their sum could exceed the bound.
@@ -257,11 +257,11 @@ impl Engine {
         Some(self.max_memory.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
 
-    /// From the next [`Engine::rebalance`] on no more than this is used, if that is less than the
-    /// bound on memory: other nodes have no room for copies of more.
-    pub fn set_ceiling(&self, bytes: Option<u64>) {
-        let least = self.max_memory_min();
-        self.ceiling.store(bytes.map_or(u64::MAX, |b| b.max(least)), Ordering::Relaxed);
+    /// From the next [`Engine::rebalance`] on what this node leads uses no more than this for each
+    /// group, within the bound on memory: other nodes have no room for copies of more. Groups that
+    /// it leads and copies that are here count as they are by then, whenever this was said.
+    pub fn set_ceiling(&self, bytes_each: Option<u64>) {
+        self.ceiling.store(bytes_each.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Locks a shard. Several only in ascending order; never across an await.

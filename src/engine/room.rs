@@ -22,6 +22,8 @@ pub(super) struct Aside {
     own_bytes: AtomicU64,
     /// Values that shards are about to keep.
     landings: Mutex<Vec<Land>>,
+    /// What the ceiling on what is led, with the copies beside it, has last come to; 0: none.
+    ceiling_bytes: AtomicU64,
 }
 
 /// Values that a shard is about to keep.
@@ -103,7 +105,25 @@ impl Engine {
 
     /// The bound on memory that is in force now.
     fn bound(&self) -> u64 {
-        self.max_memory.load(Ordering::Relaxed).min(self.ceiling.load(Ordering::Relaxed))
+        let max = self.max_memory.load(Ordering::Relaxed);
+        match self.aside.ceiling_bytes.load(Ordering::Relaxed) {
+            0 => max,
+            ceiling => max.min(ceiling),
+        }
+    }
+
+    /// Works out anew what the ceiling comes to: groups and copies may have come and gone.
+    fn raise_ceiling(&self) {
+        let each = self.ceiling.load(Ordering::Relaxed);
+        let ceiling = if each == u64::MAX {
+            0
+        } else {
+            let shards = 0..self.shard_count();
+            let led: u64 = shards.map(|shard| self.lock(shard).store().led_groups()).sum();
+            let led_bytes = each.saturating_mul(led).max(self.max_memory_min());
+            led_bytes.saturating_add(self.replica_bytes())
+        };
+        self.aside.ceiling_bytes.store(ceiling, Ordering::Relaxed);
     }
 
     /// Gives room that some shards do not use to those that need it: to be called a few times
@@ -111,7 +131,9 @@ impl Engine {
     pub fn rebalance(&self) {
         let several = self.shards.len() > 1;
         let loose = self.aside.loose_bytes.load(Ordering::Relaxed) > 0;
-        if several || loose || self.ceiling.load(Ordering::Relaxed) != u64::MAX {
+        let ceiling = self.ceiling.load(Ordering::Relaxed) != u64::MAX
+            || self.aside.ceiling_bytes.load(Ordering::Relaxed) != 0;
+        if several || loose || ceiling {
             self.divide(None);
         }
     }
@@ -119,7 +141,9 @@ impl Engine {
     /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
     pub(super) fn divide(&self, wanting: Option<(usize, u64)>) {
         let _dividing = self.dividing.lock();
+        self.raise_ceiling();
         let max_memory = self.bound();
+        let spare = self.max_memory.load(Ordering::Relaxed).saturating_sub(max_memory);
         let max_items = self.max_items.load(Ordering::Relaxed);
         if max_memory == u64::MAX && max_items == u64::MAX {
             return;
@@ -159,7 +183,9 @@ impl Engine {
             max => budget::divide(max, uses.iter().map(|u| u.items)),
         };
         for (shard, (bytes, items)) in bytes.into_iter().zip(items).enumerate() {
-            self.lock(shard).store().move_limits(bytes, items);
+            let mut shard = self.lock(shard);
+            shard.store().move_limits(bytes, items);
+            shard.store().set_spare(spare / count as u64);
         }
     }
 

@@ -141,16 +141,16 @@ impl Known {
     fn keep_to_room(&self) {
         let (Some(view), rooms) = (self.shared.views.get(), self.heard.rooms()) else { return };
         let own = self.room();
-        let (mut most, mut lacks) = (0_u64, false);
+        let (mut most, mut led, mut lacks) = (0_u64, 0_u64, false);
         for group in view.primary_of().iter() {
             let others = view.topology().holders(group).nodes().filter_map(|n| rooms.get(&n));
             let room = others.copied().min().unwrap_or(own).min(own);
             lacks |= room < own;
             most = most.saturating_add(room);
+            led += 1;
         }
         // Where everybody has as much room, this node's own bound will do.
-        let engine = &self.shared.engine;
-        engine.set_ceiling(lacks.then(|| most.saturating_add(engine.replica_bytes())));
+        self.shared.engine.set_ceiling(lacks.then(|| most / led.max(1)));
     }
 
     /// Tells the others how far they are behind with what this node leads, and what it has room

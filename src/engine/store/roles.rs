@@ -30,6 +30,8 @@ pub(super) struct Roles {
     dropping: Vec<usize>,
     /// Where the look for items in the wrong region is, while there is one.
     retag: Option<Retag>,
+    /// By so many bytes copies may grow beyond the shard's bound until it is looked at again.
+    spare_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,7 @@ impl Roles {
             replicas: 0,
             dropping: Vec::new(),
             retag: None,
+            spare_bytes: 0,
         }
     }
 
@@ -175,6 +178,12 @@ impl Store {
         let blocks = u64::from(self.segments.needs_block(Region::Replica, draft, now))
             + u64::from(!self.index.is_ready());
         if self.limit_bytes != u64::MAX && blocks > 0 {
+            // What is led keeps its room, as long as the node has some.
+            let lent = (blocks * self.arena.block_bytes() as u64).min(self.roles.spare_bytes);
+            if lent > 0 {
+                self.roles.spare_bytes -= lent;
+                self.move_limits(self.limit_bytes.saturating_add(lent), self.limit_items);
+            }
             let _ = self.free_blocks(blocks, now);
         }
         while !self.index.is_ready() {
@@ -247,11 +256,29 @@ impl Store {
         true
     }
 
-    /// Bytes that copies hold, about: their items and the part of the index that finds them.
+    /// How many groups of this shard the node is primary of.
+    pub(in crate::engine) fn led_groups(&self) -> u64 {
+        self.roles.groups.iter().filter(|group| group.role == Role::Primary).count() as u64
+    }
+
+    /// By so many bytes copies may grow beyond the bound of this shard until it is moved again.
+    pub(in crate::engine) fn set_spare(&mut self, bytes: u64) {
+        self.roles.spare_bytes = bytes;
+    }
+
+    /// Bytes that copies hold, about: their items and the part of the index that finds them. Items
+    /// of groups that were led until lately stand among others: they count as their mean.
     pub(in crate::engine) fn replica_bytes(&self) -> u64 {
         let (all, copies) = (self.segments.live_items(), self.segments.sums(Region::Replica));
+        let is_copy = |local: &usize| self.roles.is_replica(*local);
+        let locals = (0..self.roles.groups.len()).filter(is_copy);
+        let kept: u64 = locals.map(|local| u64::from(self.index.count(local))).sum();
+        let (among, others) = (kept.saturating_sub(copies.items), all - copies.items);
+        let held = copies.bytes + copies.big_bytes;
+        let live = self.segments.live_bytes() + self.bigs.bytes();
+        let mean = live.saturating_sub(held) / others.max(1);
         let index = (self.index.blocks() * self.arena.block_bytes()) as u64;
-        copies.bytes + copies.big_bytes + index * copies.items / all.max(1)
+        held + among * mean + index * kept.max(copies.items) / all.max(1)
     }
 
     /// As [`Store::clear_step`], of a group by its number.
