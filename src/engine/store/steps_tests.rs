@@ -133,7 +133,8 @@ fn what_is_only_copied_here_keeps_nobody_looking_for_something_to_evict() {
     use crate::engine::store::roles::Role;
     use cluster::slot::Group;
 
-    let of_copy = |i: u64| Key::new(&i.to_le_bytes(), &HashSeed::new(7)).group().number() % 2 == 0;
+    let is_copied = |group: Group| group.number().is_multiple_of(2);
+    let of_copy = |i: u64| is_copied(Key::new(&i.to_le_bytes(), &HashSeed::new(7)).group());
     for policy in
         [Policy::VolatileLru, Policy::VolatileLfu, Policy::VolatileRandom, Policy::VolatileTtl]
     {
@@ -143,7 +144,7 @@ fn what_is_only_copied_here_keeps_nobody_looking_for_something_to_evict() {
         for i in 0..items {
             put(&mut store, i, 200, Some(Time(now.0 + 3_600_000)), now).expect("room");
         }
-        for group in Group::all().filter(|group| group.number() % 2 == 0) {
+        for group in Group::all().filter(|&group| is_copied(group)) {
             store.set_role(group, Role::Replica);
         }
         tidy(&mut store, now);
