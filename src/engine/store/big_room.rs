@@ -2,6 +2,7 @@
 //! the policy's business.
 
 use super::room::SHRINK_STEPS;
+use super::segments::Region;
 use super::{Full, Policy, Store};
 use crate::command::Time;
 use crate::limits::ROOM_STEPS_MAX;
@@ -81,8 +82,9 @@ impl Store {
             | Policy::VolatileLfu
             | Policy::VolatileRandom => false,
         };
-        if evicts_any && needs.big_bytes == 0 {
-            // Each makes room for itself.
+        let own = [Region::Window, Region::Main].map(|region| self.segments.sums(region).bytes);
+        if evicts_any && needs.big_bytes == 0 && own[0] + own[1] >= 2 * needs.small_bytes {
+            // Each makes room for itself: there is enough that may go.
             return Ok(());
         }
         if needs.bytes() > self.limit_bytes {
