@@ -228,6 +228,9 @@ impl Store {
     fn retag_step(&mut self, now: Time) -> bool {
         let Some(mut hand) = self.roles.retag else { return false };
         for _ in 0..ROLE_ITEMS_MAX {
+            if self.segments.work().is_enough() {
+                break;
+            }
             if hand.segment >= self.segments.ids_end() {
                 self.roles.retag = None;
                 return true;

@@ -159,3 +159,18 @@ fn what_is_only_copied_here_keeps_nobody_looking_for_something_to_evict() {
         }
     }
 }
+
+#[test]
+fn copies_that_become_ones_own_move_in_bounded_steps() {
+    use crate::engine::store::roles::Role;
+    use cluster::slot::Group;
+
+    let mut store = store(Policy::TinyLfu, None, None);
+    let now = Time(1_700_000_000_000);
+    Group::all().for_each(|group| store.set_role(group, Role::Replica));
+    for i in 0..1000 {
+        put(&mut store, i, 11_000, None, now).expect("room");
+    }
+    Group::all().for_each(|group| store.set_role(group, Role::Primary));
+    assert!(tidy(&mut store, now) > 10, "11 MB were moved in a few steps");
+}
