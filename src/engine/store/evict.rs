@@ -32,7 +32,7 @@ pub(super) struct Hands {
 
 /// An item under a hand.
 pub(super) struct Found {
-    pub(super) offset: u64,
+    offset: u64,
     pub(super) group: usize,
     hash: u64,
     pub(super) at: SlotRef,
@@ -248,8 +248,7 @@ impl Store {
             let found = self.locate(offset);
             if self.roles.is_replica(found.group) {
                 // It came here when this node was primary of its group.
-                let moved = self.relocate(offset, &found.at, Region::Replica, None, now);
-                if !moved || self.segments.work().is_enough() {
+                if !self.set_aside(&found, now) || self.segments.work().is_enough() {
                     return None;
                 }
                 continue;
@@ -267,6 +266,12 @@ impl Store {
 
     fn set_hand(&mut self, region: Region, at: u32) {
         self.evicting.queues[region as usize].at = at;
+    }
+
+    /// Moves an item that came here when this node was primary of its group out of the way: it is
+    /// not for this node to decide about. Whether there was a block for it.
+    pub(super) fn set_aside(&mut self, found: &Found, now: Time) -> bool {
+        self.relocate(found.offset, &found.at, Region::Replica, None, now)
     }
 
     /// The slot of a live item in a segment.

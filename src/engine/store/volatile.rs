@@ -2,8 +2,7 @@
 //! cleaner takes what is left of their segments.
 
 use super::Store;
-use super::evict::{Found, Hand};
-use super::segments::Region;
+use super::evict::Hand;
 use crate::command::Time;
 use crate::limits::SECOND_CHANCES_MAX;
 
@@ -81,12 +80,6 @@ impl Store {
             return self.evict(&found);
         }
         self.segments.with_deadline > 0
-    }
-
-    /// Moves an item that came here when this node was primary of its group out of the way: it is
-    /// not for this node to decide about. Whether there was a block for it.
-    fn set_aside(&mut self, found: &Found, now: Time) -> bool {
-        self.relocate(found.offset, &found.at, Region::Replica, None, now)
     }
 
     /// The segment under the volatile hand, or the next one that has deadlines.
