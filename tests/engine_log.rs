@@ -7,11 +7,13 @@ mod engine_ops;
 use cluster::record::frame::Frame;
 use cluster::record::{Kind, Salt, Seq};
 use cluster::slot::Group;
-use crabcache::command::Time;
 use crabcache::command::effect::{Effect, EffectError};
+use crabcache::command::reply::ReplyBuilder;
+use crabcache::command::{KeyOp, Time, Value};
 use crabcache::engine::{
     ApplyError, Engine, EngineOptions, LogPiece, Payload, WalkChunk, WalkStep,
 };
+use crabcache::limits::LOG_FRAME_BYTES;
 use engine_ops::generate::{START_MS, Step, large_steps, steps};
 use engine_ops::run;
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -209,6 +211,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn records_have_the_time_of_their_commands_and_frames_end() {
+    let options = EngineOptions { shards: 1, ..EngineOptions::default() };
+    let mut logged = Logged::new(&options);
+    for i in 0..2000 {
+        let name = i.to_string();
+        let key = logged.engine.key(name.as_bytes());
+        let op = KeyOp::SetNx(Value::Slice(&[7; 200]));
+        let now = Time(START_MS + i);
+        logged.engine.lock(0).execute(&key, &op, now, &mut ReplyBuilder::default());
+    }
+    logged.take();
+    let mut times = Vec::new();
+    for bytes in &logged.log {
+        assert!(bytes.len() < LOG_FRAME_BYTES + 1000, "{} bytes in a frame", bytes.len());
+        let frame = Frame::read(bytes, salt()).expect("a whole frame");
+        times.extend(frame.records().map(|record| record.header.time.0));
+    }
+    assert_eq!(times, (START_MS..START_MS + 2000).collect::<Vec<_>>());
 }
 
 #[test]

@@ -349,6 +349,7 @@ impl Shard {
         now: Time,
         out: &mut W,
     ) {
+        self.begin(now);
         execute::execute(&mut self.store, key, op, now, Access::Counted, out);
     }
 
@@ -361,10 +362,16 @@ impl Shard {
         access: Access,
         out: &mut W,
     ) {
+        self.begin(now);
+        execute::execute(&mut self.store, key, op, now, access, out);
+    }
+
+    /// A command begins: see [`journal::Journal::begin`].
+    #[inline]
+    fn begin(&mut self, now: Time) {
         if let Some(journal) = self.store.journal() {
             journal.begin(now);
         }
-        execute::execute(&mut self.store, key, op, now, access, out);
     }
 
     /// The newest record of a group of this shard; 0 without a log.
