@@ -202,6 +202,11 @@ impl Engine {
         self.extents.loose_bytes()
     }
 
+    /// Of these, bytes of values that have begun to come in and are not all there yet.
+    pub fn incoming_bytes(&self) -> u64 {
+        self.extents.incoming_bytes()
+    }
+
     /// Calls `nudge` from now on when [`Engine::prepare`] has something to do: where a shard is
     /// locked, so it must be quick and call nothing of the engine. Only the first one counts.
     pub fn on_need(&self, nudge: impl Fn() + Send + Sync + 'static) {

@@ -30,6 +30,9 @@ pub(super) struct Scrape {
     pub(super) shards: Vec<StoreStats>,
     /// The most memory the data ever used.
     pub(super) memory_peak_bytes: u64,
+    /// Bytes of big values that no shard keeps, and of those that are not all there yet.
+    pub(super) loose_bytes: u64,
+    pub(super) incoming_bytes: u64,
     /// What the kernel says.
     pub(super) process: Process,
     /// Worker threads.
@@ -59,6 +62,8 @@ impl NodeCollector {
             counted: self.state.metrics.snapshot(),
             shards,
             memory_peak_bytes: self.state.metrics.memory_peak(used_bytes),
+            loose_bytes: engine.loose_bytes(),
+            incoming_bytes: engine.incoming_bytes(),
             process: Process::now(),
             workers: self.state.metrics.worker_count(),
             ready: self.state.ready.load(Ordering::Acquire),
@@ -172,6 +177,10 @@ fn memory(out: &mut Families, scrape: &Scrape) {
     out.gauge("memory_used_bytes", "Memory the data uses.", scrape.sum(|s| s.used_bytes));
     let peak = scrape.memory_peak_bytes as f64;
     out.gauge("memory_peak_bytes", "Most memory the data ever used, as far as seen.", peak);
+    let help = "Big values that no shard keeps: coming in, or needed by unsent answers only.";
+    out.gauge("memory_loose_bytes", help, scrape.loose_bytes as f64);
+    let help = "Of these, values that have begun to come in and are not all there yet.";
+    out.gauge("memory_incoming_bytes", help, scrape.incoming_bytes as f64);
     let kinds = [
         ("live", scrape.sum(|s| s.live_bytes)),
         ("index", scrape.sum(|s| s.index_bytes)),

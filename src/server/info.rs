@@ -337,6 +337,8 @@ fn crabcache(text: &mut Text, input: &InfoInput<'_>) {
     text.field("index_bytes", view.sum(|s| s.index_bytes));
     text.field("big_bytes", view.sum(|s| s.big_bytes));
     text.field("dead_bytes", view.sum(|s| s.dead_bytes));
+    text.field("loose_bytes", view.loose_bytes);
+    text.field("incoming_bytes", view.incoming_bytes);
     text.field("hit_ratio", format_args!("{:.6}", hits.unwrap_or_default()));
     text.field("admitted_keys", view.sum(|s| s.admissions));
     text.field("turned_away_keys", view.sum(|s| s.rejections));

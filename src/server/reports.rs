@@ -91,7 +91,7 @@ impl Server {
         let used = view.sum(|s| s.used_bytes);
         let keys = view.sum(|s| s.items);
         let dataset = view.sum(|s| s.live_bytes);
-        let numbers: [(&str, u64); 9] = [
+        let numbers: [(&str, u64); 11] = [
             ("peak.allocated", view.memory_peak_bytes),
             ("total.allocated", used),
             ("startup.allocated", 0),
@@ -101,6 +101,8 @@ impl Server {
             ("dataset.bytes", dataset),
             ("index.bytes", view.sum(|s| s.index_bytes)),
             ("big-values.bytes", view.sum(|s| s.big_bytes)),
+            ("loose-values.bytes", view.loose_bytes),
+            ("incoming-values.bytes", view.incoming_bytes),
         ];
         out.map(numbers.len() + 1);
         for (name, value) in numbers {

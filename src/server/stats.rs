@@ -33,6 +33,11 @@ pub struct View {
     pub rates: Rates,
     /// The most memory the data ever used.
     pub memory_peak_bytes: u64,
+    /// Bytes of big values that no shard keeps: those that come in, and those that only unsent
+    /// answers still need.
+    pub loose_bytes: u64,
+    /// Of these, bytes of values that are not all there yet.
+    pub incoming_bytes: u64,
     /// What the kernel says.
     pub process: Process,
 }
@@ -59,6 +64,8 @@ impl Statistics {
             shards,
             rates: self.metrics.rates(),
             memory_peak_bytes: self.metrics.memory_peak(used_bytes),
+            loose_bytes: self.engine.loose_bytes(),
+            incoming_bytes: self.engine.incoming_bytes(),
             process: Process::now(),
         }
     }
@@ -179,15 +186,15 @@ pub(super) mod tests {
             max_clients: 10_000,
             ..NodeFacts::default()
         };
+        let (bytes_in_per_sec, bytes_out_per_sec) = (2_048.0, 1_536.0);
+        let rates = Rates { ops_per_sec: 123.4, bytes_in_per_sec, bytes_out_per_sec };
         let view = View {
             metrics: metrics.snapshot(),
             shards: vec![StoreStats::default(), full],
-            rates: Rates {
-                ops_per_sec: 123.4,
-                bytes_in_per_sec: 2_048.0,
-                bytes_out_per_sec: 1_536.0,
-            },
+            rates,
             memory_peak_bytes: 2_097_152,
+            loose_bytes: 24_576,
+            incoming_bytes: 4_096,
             process: Process {
                 resident_bytes: 4_194_304,
                 cpu_user_seconds: 1.5,
@@ -214,6 +221,7 @@ pub(super) mod tests {
         assert_eq!(number(&value, "/global/hit_ratio"), 0.75);
         assert_eq!(number(&value, "/global/memory/used_bytes"), 1_048_576.0);
         assert_eq!(number(&value, "/global/evictions"), 4.0);
+        assert_eq!(number(&value, "/node/incoming_bytes"), 4_096.0);
         let p50 = number(&value, "/global/latency_us/p50");
         assert!((1.0..1.0 * 33.0 / 32.0).contains(&p50), "{p50}");
         assert!(number(&value, "/global/latency_us/p99.9") >= 100.0);
