@@ -5,7 +5,8 @@ use bytes::Bytes;
 use crabcache::command::parse::{self, Action};
 use crabcache::command::reply::{Reply, ReplyBuilder, errors};
 use crabcache::command::{Arg, Args, Command, KeyOp, Time, Value};
-use crabcache::engine::{Engine, EngineOptions, Policy};
+use crabcache::engine::{Engine, EngineOptions, Full, Policy};
+use crabcache::limits::SHARED_VALUE_BYTES_MIN;
 
 const MAX: u64 = 64 << 20;
 /// Much more than a shard has of it.
@@ -192,28 +193,199 @@ fn mset_of_values_that_came_in_steps() {
     }
 }
 
+/// Executes SET or MSET with these pairs; whether there was room.
+fn set_small(engine: &Engine, name: &str, pairs: &[(String, Vec<u8>)]) -> bool {
+    let pair = |(key, value): &(String, Vec<u8>)| [word(key), Arg::Shared(value.clone().into())];
+    let words = std::iter::once(word(name)).chain(pairs.iter().flat_map(pair)).collect();
+    let reply = run(engine, words);
+    assert!(reply == Reply::ok() || reply == Reply::error(errors::OUT_OF_MEMORY), "{reply:?}");
+    reply == Reply::ok()
+}
+
 #[test]
-fn append_copies_a_big_value_before_the_shard_is_locked() {
-    let engine = engine(Policy::AllKeysLru);
-    let (name, more) = (&b"grows"[..], [5; 100]);
-    assert_eq!(set(&engine, "grows", Bytes::from(vec![3; 4 << 20])), Reply::ok());
-    let (key, op) = (engine.key(name), KeyOp::Append(Value::Slice(&more)));
-    let shard = engine.shard_of(&key);
-    for (round, changed) in [false, true].into_iter().enumerate() {
-        let room = engine.make_room_for(shard, &key, &op, NOW);
-        assert!(engine.loose_bytes() > 4 << 20, "it is there already");
-        if changed {
-            // What another has written meanwhile is not lost.
-            assert_eq!(set(&engine, "grows", Bytes::from(vec![4; 4 << 20])), Reply::ok());
+fn mset_fits_where_its_sets_do() {
+    for (count, big) in [(1, false), (7, false), (1000, false), (6, true)] {
+        for policy in [Policy::NoEviction, Policy::VolatileTtl] {
+            let (one, all) = (engine(policy), engine(policy));
+            let mut next = 0usize;
+            loop {
+                let pairs: Vec<_> = (next..next + count).map(|i| pair(i, big)).collect();
+                next += count;
+                let sets = pairs.iter().all(|pair| set_small(&one, "set", &[pair.clone()]));
+                let before = run(&all, vec![word("dbsize")]);
+                let done = set_small(&all, "mset", &pairs);
+                assert!(done || !sets, "refused at pair {next} in steps of {count}");
+                if !done {
+                    assert_eq!(run(&all, vec![word("dbsize")]), before, "nothing is set");
+                }
+                if !sets {
+                    break;
+                }
+            }
         }
+    }
+}
+
+/// A new key, or now and then one that is there.
+fn pair(i: usize, big: bool) -> (String, Vec<u8>) {
+    let key = if i % 5 == 4 { i / 2 } else { i };
+    let len = if big && key % 3 == 0 { 17_000 + key % 9 * 5000 } else { 300 + key % 7 * 800 };
+    (key.to_string(), vec![7; len])
+}
+
+#[test]
+fn there_is_room_after_all_was_given_up() {
+    for policy in [Policy::NoEviction, Policy::TinyLfu] {
+        let engine = engine(policy);
+        for len in [SHARED_VALUE_BYTES_MIN, 4 << 20, GIANT] {
+            fill(&engine);
+            assert_eq!(run(&engine, vec![word("flushall")]), Reply::ok());
+            let value = receive(&engine, len, 0).expect("room");
+            assert_eq!(set(&engine, "big", value), Reply::ok(), "{policy:?} {len}");
+            assert_eq!(run(&engine, vec![word("flushall")]), Reply::ok());
+        }
+    }
+}
+
+#[test]
+fn what_is_about_to_be_freed_is_in_nobodys_way() {
+    let engine = engine(Policy::AllKeysLru);
+    for i in 0..100 {
+        let value = receive(&engine, 512 << 10, 0).expect("room");
+        assert_eq!(set(&engine, &i.to_string(), value), Reply::ok());
+    }
+    let flush = |shard| {
+        let mut shard = engine.lock(shard);
+        shard.store().clear();
+        shard.store().take_garbage()
+    };
+    // Its thread has not come to drop it yet.
+    let garbage: Vec<_> = (0..4).map(flush).collect();
+    assert!(engine.loose_bytes() > MAX / 2);
+    let value = receive(&engine, SHARED_VALUE_BYTES_MIN, 0).expect("room");
+    drop(garbage);
+    assert_eq!(set(&engine, "big", value), Reply::ok());
+    assert_eq!(engine.loose_bytes(), 0);
+}
+
+#[test]
+fn others_have_room_beside_one_that_takes_more_than_half() {
+    for len in [40 << 20, 60 << 20] {
+        let engine = engine(Policy::AllKeysLru);
+        fill(&engine);
+        let giant = receive(&engine, len, 0).expect("alone it may take all");
+        for i in 0..20 {
+            let value = receive(&engine, SHARED_VALUE_BYTES_MIN, 0).expect("room");
+            assert_eq!(set(&engine, &i.to_string(), value), Reply::ok(), "{len} {i}");
+        }
+        assert_eq!(set(&engine, "giant", giant), Reply::ok(), "{len}");
+        for i in 0..20 {
+            let value = receive(&engine, SHARED_VALUE_BYTES_MIN, 0).expect("room");
+            assert_eq!(set(&engine, &i.to_string(), value), Reply::ok(), "{len} {i}");
+        }
+        upkeep(&engine);
+        assert_eq!(self::len(&engine, "giant"), Reply::Integer(len as i64));
+    }
+}
+
+#[test]
+fn what_becomes_of_a_big_value_is_within_the_bound() {
+    let engine = engine(Policy::AllKeysLru);
+    fill(&engine);
+    let value = receive(&engine, GIANT, 0).expect("room");
+    assert_eq!(set(&engine, "giant", value), Reply::ok());
+    for (i, text) in ["append giant 12345", "setrange giant 5 12345"].iter().enumerate() {
+        let words: Vec<_> = text.split(' ').map(word).collect();
+        let request = parse::parse(Args::new(b"", &words), NOW, 0).expect("a command");
+        let Action::Data(Command::Key(name, op)) = request.action else { panic!("on a key") };
+        let key = engine.key(name);
+        let shard = engine.shard_of(&key);
+        let room = engine.make_room_for(shard, &key, &op, NOW);
+        check_bound(&engine);
         let mut out = ReplyBuilder::default();
         engine.lock(shard).execute(&key, &op, NOW, &mut out);
         drop(room);
-        assert_eq!(engine.loose_bytes(), 0);
-        let mut whole = vec![if changed { 4 } else { 3 }; 4 << 20];
-        whole.extend(more);
-        assert_eq!(out.finish(), [Reply::Integer(whole.len() as i64)], "round {round}");
-        let got = run(&engine, vec![word("get"), word("grows")]);
-        assert!(got == Reply::bulk(whole), "round {round}");
+        assert_eq!(out.finish(), [Reply::Integer((GIANT + 5) as i64)], "{i}");
+        check_bound(&engine);
+    }
+}
+
+#[test]
+fn copies_of_big_values_are_within_the_bound() {
+    for name in ["copy", "rename"] {
+        let engine = engine(Policy::AllKeysLru);
+        fill(&engine);
+        let value = receive(&engine, 6 << 20, 0).expect("room");
+        assert_eq!(set(&engine, "from", value), Reply::ok());
+        let done = run(&engine, vec![word(name), word("from"), word("to")]);
+        let expected = if name == "copy" { Reply::Integer(1) } else { Reply::ok() };
+        assert_eq!(done, expected);
+        assert_eq!(len(&engine, "to"), Reply::Integer(6 << 20));
+    }
+}
+
+#[test]
+fn what_takes_too_many_steps_to_make_room_for_is_refused() {
+    let engine = engine(Policy::AllKeysLru);
+    fill(&engine);
+    let key = engine.key(b"big");
+    let mut shard = engine.lock(engine.shard_of(&key));
+    let value = vec![7; 12 << 20];
+    assert_eq!(shard.store().set(&key, Value::Slice(&value), None, NOW), Err(Full));
+    assert!(shard.store().peek(&key, NOW).is_none());
+    drop(shard);
+    check_bound(&engine);
+}
+
+#[test]
+fn a_big_value_is_changed_in_a_copy_made_before_the_shard_is_locked() {
+    for text in ["append grows 12345", "setrange grows 4194300 12345"] {
+        let engine = engine(Policy::AllKeysLru);
+        assert_eq!(set(&engine, "grows", Bytes::from(vec![3; 4 << 20])), Reply::ok());
+        let words: Vec<_> = text.split(' ').map(word).collect();
+        let request = parse::parse(Args::new(b"", &words), NOW, 0).expect("a command");
+        let Action::Data(Command::Key(name, op)) = request.action else { panic!("on a key") };
+        let key = engine.key(name);
+        let shard = engine.shard_of(&key);
+        let at = if text.starts_with('a') { 4 << 20 } else { 4_194_300 };
+        for changed in [false, true] {
+            let room = engine.make_room_for(shard, &key, &op, NOW);
+            assert!(engine.loose_bytes() > 4 << 20, "it is there already");
+            if changed {
+                // What another has written meanwhile is not lost.
+                assert_eq!(set(&engine, "grows", Bytes::from(vec![4; 4 << 20])), Reply::ok());
+            }
+            let mut out = ReplyBuilder::default();
+            engine.lock(shard).execute(&key, &op, NOW, &mut out);
+            drop(room);
+            assert_eq!(engine.loose_bytes(), 0);
+            let mut whole = vec![if changed { 4 } else { 3 }; at];
+            whole.extend(b"12345");
+            assert_eq!(out.finish(), [Reply::Integer(whole.len() as i64)], "{text} {changed}");
+            let got = run(&engine, vec![word("get"), word("grows")]);
+            assert!(got == Reply::bulk(whole), "{text} {changed}");
+        }
+    }
+}
+
+#[test]
+fn small_values_are_changed_without_room_being_made() {
+    let engine = engine(Policy::AllKeysLru);
+    for (len, more, needs) in [(None, 100, false), (Some(10_000), 100, false)]
+        .into_iter()
+        .chain([(Some(16_300), 100, true), (None, SHARED_VALUE_BYTES_MIN, true)])
+    {
+        run(&engine, vec![word("flushall")]);
+        if let Some(len) = len {
+            assert_eq!(set(&engine, "k", Bytes::from(vec![7; len])), Reply::ok());
+        }
+        let (key, more) = (engine.key(b"k"), vec![7; more]);
+        let shard = engine.lock(engine.shard_of(&key));
+        let at = len.unwrap_or(0) as u64;
+        let ops =
+            [KeyOp::Append(Value::Slice(&more)), KeyOp::SetRange { offset: at, value: &more }];
+        for op in ops {
+            assert_eq!(shard.needs_room(&key, &op, NOW), needs, "{op:?}");
+        }
     }
 }

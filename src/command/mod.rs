@@ -201,10 +201,22 @@ impl KeyOp<'_> {
     /// Whether it may store a value for which room is made beforehand.
     #[inline]
     pub fn may_need_room(&self) -> bool {
+        self.grows() || self.needs_room_with(0)
+    }
+
+    /// Whether what it stores depends on what it finds.
+    #[inline]
+    pub fn grows(&self) -> bool {
+        matches!(self.stores(), Stores::Part)
+    }
+
+    /// Whether it does where it finds a value of `len` bytes.
+    #[inline]
+    pub fn needs_room_with(&self, len: u64) -> bool {
         match self.stores() {
             Stores::Nothing => false,
             Stores::Value(value) => value.bytes().len() >= limits::SHARED_VALUE_BYTES_MIN,
-            Stores::Part => true,
+            Stores::Part => self.grown_bytes(len) >= limits::SHARED_VALUE_BYTES_MIN as u64,
         }
     }
 

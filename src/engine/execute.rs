@@ -1,6 +1,7 @@
 //! What each command does to one key. Knows the store's verbs, not its memory.
 //! Each arm is a call; what it does stands in the file of its family.
 
+mod change;
 mod counter;
 mod held;
 mod number;
@@ -10,6 +11,7 @@ mod set;
 mod text;
 mod ttl;
 
+pub(super) use change::Change;
 pub(super) use held::Held;
 pub(super) use object::STRING;
 
@@ -98,14 +100,33 @@ impl Target<'_> {
     /// Stores a value. With a deadline that has passed the key is deleted instead.
     #[inline]
     pub(super) fn put(&mut self, value: Value<'_>, deadline: Option<Time>) -> Result<(), Full> {
+        self.put_as(value, deadline, false)
+    }
+
+    /// The same; `edited`: the value was made of another by changing a part of it.
+    #[inline]
+    pub(super) fn put_as(
+        &mut self,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        edited: bool,
+    ) -> Result<(), Full> {
+        let (key, now) = (self.key, self.now);
         if deadline.is_some_and(|d| d <= self.now) {
             self.store.remove(self.key, self.now);
             return Ok(());
         }
         match self.access {
-            Access::Counted => self.store.set(self.key, value, deadline, self.now),
-            Access::Untouched => self.store.set_untouched(self.key, value, deadline, self.now),
+            Access::Counted => self.store.set_as(key, value, deadline, edited, now),
+            Access::Untouched => {
+                self.store.untouched(|store| store.set_as(key, value, deadline, edited, now))
+            }
         }
+    }
+
+    /// Whether the value was made of another by changing a part of it.
+    pub(super) fn is_edited(&self) -> bool {
+        self.store.is_edited(self.key)
     }
 
     /// Removes the item; whether there was one.

@@ -33,6 +33,8 @@ pub(super) struct Extents {
     incoming_bytes: AtomicU64,
     /// Bytes of values that shards keep; of one that is kept twice, twice.
     kept_bytes: AtomicU64,
+    /// Bytes of values that shards have given up and that are about to be dropped.
+    leaving_bytes: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -80,6 +82,7 @@ impl Extents {
             value_bytes: AtomicU64::new(0),
             incoming_bytes: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(0),
+            leaving_bytes: AtomicU64::new(0),
             inner: Mutex::default(),
         })
     }
@@ -131,9 +134,20 @@ impl Extents {
         self.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A shard keeps so many bytes of values less.
+    /// A shard keeps so many bytes of values less, and they are about to be dropped.
     pub(super) fn let_go(&self, bytes: u64) {
         self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.leaving_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes that a shard has let go were dropped.
+    pub(super) fn freed(&self, bytes: u64) {
+        self.leaving_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that no shard keeps, but for those that are about to be freed.
+    pub(super) fn staying_bytes(&self) -> u64 {
+        self.loose_bytes().saturating_sub(self.leaving_bytes.load(Ordering::Relaxed))
     }
 
     fn resident(&self, len: usize) -> Option<usize> {
@@ -379,7 +393,9 @@ mod tests {
         extents.keep(10 * PAGE as u64);
         assert_eq!(extents.loose_bytes(), 0);
         extents.let_go(10 * PAGE as u64);
+        assert_eq!((extents.loose_bytes(), extents.staying_bytes()), (10 * PAGE as u64, 0));
         drop(value);
+        extents.freed(10 * PAGE as u64);
         let mut buffer = extents.buffer(1000 * PAGE).expect("memory");
         assert!(buffer.claim(usize::MAX / 2) && buffer.claimed() == 1000 * PAGE);
         drop(buffer);

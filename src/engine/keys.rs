@@ -41,10 +41,14 @@ pub(super) fn execute<W: ReplyWriter>(
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
+            let room = engine.make_room_for_copy(from, to, when.now);
             rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
+            drop(room);
         }
         KeysOp::Copy { from, to, replace } => {
+            let room = engine.make_room_for_copy(from, to, when.now);
             copy(&mut Locked::new(engine, [from, to].into_iter(), when)?, replace, out);
+            drop(room);
         }
         KeysOp::Lcs(ref op) => lcs::lcs(engine, op, when, out)?,
     }
@@ -132,11 +136,12 @@ fn rename<W: ReplyWriter>(locked: &mut Locked<'_, '_>, if_absent: bool, out: &mu
         return out.error(errors::NO_SUCH_KEY);
     };
     let (value, deadline) = item;
+    let edited = locked.at(0).is_edited();
     if if_absent && !free {
         return out.integer(0);
     }
     if !same {
-        if locked.at(1).put(value.value(), deadline).is_err() {
+        if locked.at(1).put_as(value.value(), deadline, edited).is_err() {
             return out.error(errors::OUT_OF_MEMORY);
         }
         locked.at(0).remove();
@@ -156,7 +161,8 @@ fn copy<W: ReplyWriter>(locked: &mut Locked<'_, '_>, replace: bool, out: &mut W)
     if taken && !replace {
         return out.integer(0);
     }
-    match locked.at(1).put(item.0.value(), item.1) {
+    let edited = locked.at(0).is_edited();
+    match locked.at(1).put_as(item.0.value(), item.1, edited) {
         Ok(()) => out.integer(1),
         Err(Full) => out.error(errors::OUT_OF_MEMORY),
     }

@@ -28,10 +28,10 @@ pub use log::LogPiece;
 pub use peek::ShardPeek;
 pub use policy::Policy;
 pub use replica::{FollowError, Followed};
-pub use room::Landing;
+pub use room::{Landing, Room};
 pub use served::{Duty, Unserved};
 pub(crate) use store::prefetch;
-pub use store::{Full, Item, ItemValue, Role, Store, StoreStats};
+pub use store::{Full, Garbage, Item, ItemValue, Role, Store, StoreStats};
 pub use walks::{WalkChunk, WalkId, WalkStep};
 
 use crate::command::reply::ReplyWriter;
@@ -377,6 +377,13 @@ impl Shard {
         if let Some(journal) = self.store.journal() {
             journal.begin(now);
         }
+    }
+
+    /// Whether room is to be made, where no lock is held, before an `op` on what is there now.
+    #[inline]
+    pub fn needs_room(&self, key: &Key<'_>, op: &KeyOp<'_>, now: Time) -> bool {
+        let len = self.store.peek(key, now).map_or(0, |item| item.value.bytes().len());
+        op.needs_room_with(len as u64)
     }
 
     /// The newest record of a group of this shard; 0 without a log.

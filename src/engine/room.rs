@@ -2,13 +2,16 @@
 //! before it is stored: in bounded steps, between which others have their turn. What no shard keeps
 //! (values on their way in, and those that only unsent answers refer to) is set aside first.
 
-use super::execute::prepared;
+mod ahead;
+
+pub use ahead::Room;
+
 use super::store::BigRoom;
-use super::{BigBuffer, Engine, ItemValue, Key, budget};
-use crate::command::{KeyOp, Stores, Time, Value};
+use super::{BigBuffer, Engine, budget};
+use crate::command::{Time, Value};
 use crate::limits::{
-    APPEND_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART,
-    LOOSE_PART, ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
+    GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART,
+    ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
 };
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +56,12 @@ impl<'a> Landing<'a> {
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        prepared::forget();
+        if self.land.here {
+            // The shard has got this room for them.
+            let less = |bytes: u64| Some(bytes.saturating_sub(self.land.bytes));
+            let room = &self.aside.loose_bytes;
+            let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
         let mut landings = self.aside.landings.lock();
         if let Some(at) = landings.iter().position(|land| *land == self.land) {
             landings.swap_remove(at);
@@ -84,8 +92,10 @@ impl Engine {
     #[cold]
     fn make_loose_room(&self, own: u64, now: Time) -> bool {
         let max = self.bound();
-        let loose = self.extents.loose_bytes();
-        if loose > max || loose > own && loose > max / LOOSE_PART {
+        // What is about to be freed is in nobody's way.
+        let loose = self.extents.staying_bytes();
+        let largest = own.max(self.aside.own_bytes.load(Ordering::Relaxed));
+        if loose > max || loose > own && loose > loose_most(max, largest) {
             return false;
         }
         if own > max / LOOSE_PART {
@@ -192,13 +202,11 @@ impl Engine {
     /// What is set aside of `max` beside the giants, before the rest is divided: for what no shard
     /// keeps, which is returned, and for shards that are about to keep something.
     fn set_aside(&self, loose: u64, max: u64, landings: &[Land], aside: &mut [u64]) -> u64 {
-        let mut most = max / LOOSE_PART;
-        if loose <= most {
+        if loose <= max / LOOSE_PART {
             self.aside.own_bytes.store(0, Ordering::Relaxed);
-        } else {
-            // What unsent answers refer to shall not take all of the node.
-            most = most.max(self.aside.own_bytes.load(Ordering::Relaxed));
         }
+        // What unsent answers refer to shall not take all of the node.
+        let most = loose_most(max, self.aside.own_bytes.load(Ordering::Relaxed));
         let ahead = (max / LOOSE_AHEAD_PART).min(LOOSE_AHEAD_BYTES_MAX);
         let mut left = if loose > 0 { loose.min(most) + ahead } else { 0 };
         self.aside.loose_bytes.store(left, Ordering::Relaxed);
@@ -211,28 +219,6 @@ impl Engine {
             left -= bytes;
         }
         left
-    }
-
-    /// To be called, where no lock is held, before an `op` that [`KeyOp::may_need_room`].
-    #[cold]
-    pub fn make_room_for(
-        &self,
-        shard: usize,
-        key: &Key<'_>,
-        op: &KeyOp<'_>,
-        now: Time,
-    ) -> Option<Landing<'_>> {
-        match op.stores() {
-            Stores::Nothing => None,
-            Stores::Value(value) => {
-                let bytes = self.extents.value_bytes_of(value.bytes().len());
-                self.reserve(shard, bytes, if self.is_ours(value) { bytes } else { 0 }, now)
-            }
-            Stores::Part => {
-                self.widen(shard, key, op, now);
-                self.join_ahead(shard, key, op, now)
-            }
-        }
     }
 
     /// Whether a value is one of this engine's buffers, and thus counted already.
@@ -266,7 +252,7 @@ impl Engine {
         } else {
             landing = land(bytes, false);
         }
-        loop {
+        for _ in 0..ROOM_STEPS_MAX {
             let room = self.lock(shard).store().big_room_step(bytes, granted, now);
             match room {
                 BigRoom::Going => {}
@@ -279,53 +265,16 @@ impl Engine {
                 }
             }
         }
+        // Who stores it is told that there is none.
+        landing
     }
+}
 
-    /// Gives a shard a larger part of the bound, if it needs one for the value that `op` makes
-    /// grow. Evicts nothing, since that might be the value itself, and what is written then would
-    /// be the new part alone: who writes keeps the old part while room is made.
-    fn widen(&self, shard: usize, key: &Key<'_>, op: &KeyOp<'_>, now: Time) {
-        if self.max_memory().is_none() {
-            return;
-        }
-        let mut locked = self.lock(shard);
-        let store = locked.store();
-        let len = store.peek(key, now).map_or(0, |item| item.value.bytes().len());
-        let bytes = op.grown_bytes(len as u64);
-        let is_narrow = bytes <= store.value_bytes_max() as u64 && store.is_narrow_for(bytes);
-        drop(locked);
-        if is_narrow {
-            self.divide(Some((shard, bytes)));
-        }
-    }
-
-    /// Puts what APPEND makes of a big value together before the shard is locked for it.
-    fn join_ahead(
-        &self,
-        shard: usize,
-        key: &Key<'_>,
-        op: &KeyOp<'_>,
-        now: Time,
-    ) -> Option<Landing<'_>> {
-        let KeyOp::Append(more) = op else { return None };
-        let more = more.bytes();
-        let mut locked = self.lock(shard);
-        let value_bytes_max = locked.store().value_bytes_max();
-        let old = match locked.store().peek(key, now)?.value {
-            ItemValue::Shared(old) if old.len() >= APPEND_AHEAD_BYTES_MIN => old.clone(),
-            ItemValue::Shared(_) | ItemValue::Inline(_) => return None,
-        };
-        drop(locked);
-        let len = old.len() + more.len();
-        if more.is_empty() || len > value_bytes_max {
-            return None;
-        }
-        let mut buffer = self.buffer(len)?;
-        buffer[..old.len()].copy_from_slice(&old);
-        buffer[old.len()..].copy_from_slice(more);
-        prepared::keep(old, more, buffer.freeze());
-        Some(Landing::new(&self.aside, Land { shard, bytes: 0, here: false }))
-    }
+/// What values that no shard keeps may take of `max`, when a single command has `own` of them. It
+/// may have all; of what it leaves others have their part.
+fn loose_most(max: u64, own: u64) -> u64 {
+    let own = if own > max / LOOSE_PART { own.min(max) } else { 0 };
+    own + (max - own) / LOOSE_PART
 }
 
 /// Lets the largest go until the rest is at most `most` together.

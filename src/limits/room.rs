@@ -9,8 +9,9 @@ pub const LOOSE_PART: u64 = 2;
 pub const LOOSE_AHEAD_PART: u64 = 128;
 /// … and at most this much.
 pub const LOOSE_AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Values from this length on are copied before their shard is locked, when APPEND makes them grow.
-pub const APPEND_AHEAD_BYTES_MIN: usize = 256 * 1024;
+/// What APPEND or SETRANGE makes of a value is put together before its shard is locked from this
+/// length on.
+pub const CHANGE_AHEAD_BYTES_MIN: usize = 256 * 1024;
 /// Values larger than this part of what each shard would have are set aside when a bound is
 /// divided, …
 pub const GIANT_PART: u64 = 2;
@@ -19,6 +20,7 @@ pub const GIANTS_LEAVE_PART: u64 = 8;
 /// Most steps in which one shard makes room for such values; each takes the lock anew.
 pub const ROOM_STEPS_MAX: u32 = 64 * 1024;
 
+const _: () = assert!(CHANGE_AHEAD_BYTES_MIN >= super::SHARED_VALUE_BYTES_MIN);
 const _: () = assert!(INCOMING_STEP_BYTES > super::SHARED_VALUE_BYTES_MIN);
 // Together with the spare blocks of shards less than 3 %.
 const _: () = assert!(LOOSE_AHEAD_PART >= 100);

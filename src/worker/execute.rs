@@ -13,8 +13,8 @@ use super::view::ClusterView;
 use crate::clock;
 use crate::command::reply::ReplyWriter;
 use crate::command::spec::Spec;
-use crate::command::{Args, Command, Time};
-use crate::engine::{Access, Engine, ShardGuard};
+use crate::command::{Args, Command, KeyOp, Time};
+use crate::engine::{Access, Engine, Key, ShardGuard};
 use crate::metrics::CommandIndex;
 use crate::wal::log::Log;
 use cluster::group_set::GroupSet;
@@ -56,7 +56,7 @@ pub(super) enum Rare {
     Unserved,
 }
 
-impl Batch<'_, '_> {
+impl<'w> Batch<'w, '_> {
     /// Executes plans in order. Returns how many, and why no more.
     #[inline]
     pub(super) fn execute(
@@ -71,17 +71,9 @@ impl Batch<'_, '_> {
         let mut held: Option<(usize, ShardGuard<'_>)> = None;
         for (i, plan) in plans.iter().enumerate() {
             if let Plan::Key { spec, shard, key, op } = plan
-                && !op.may_need_room()
+                && !op.needs_room_with(0)
+                && let Some(locked) = self.lock_for(&mut held, *shard, key, op)
             {
-                let locked = match &mut held {
-                    Some((holding, guard)) if holding == shard => guard,
-                    other => {
-                        // Released before the next is taken: never two locks at once.
-                        *other = None;
-                        self.tally.runs.push((*shard, 0));
-                        &mut other.insert((*shard, engine.lock(*shard))).1
-                    }
-                };
                 if self.view.is_some() && !locked.serves(key.group()) {
                     let duty = duty(self.view, session, spec);
                     if !duty.allows(locked, key.group()) {
@@ -120,6 +112,26 @@ impl Batch<'_, '_> {
             }
         }
         (plans.len(), None)
+    }
+
+    /// The shard of a command, kept locked for the next; `None` if room is to be made first.
+    #[inline]
+    fn lock_for<'l>(
+        &mut self,
+        held: &'l mut Option<(usize, ShardGuard<'w>)>,
+        shard: usize,
+        key: &Key<'_>,
+        op: &KeyOp<'_>,
+    ) -> Option<&'l mut ShardGuard<'w>> {
+        if held.as_ref().is_none_or(|(holding, _)| *holding != shard) {
+            // Released before the next is taken: never two locks at once.
+            *held = None;
+            self.tally.runs.push((shard, 0));
+            *held = Some((shard, self.worker.shared.engine.lock(shard)));
+        }
+        let (_, locked) = held.as_mut()?;
+        let is_ready = !op.grows() || !locked.needs_room(key, op, self.now);
+        is_ready.then_some(locked)
     }
 
     /// WAIT is to know of it.

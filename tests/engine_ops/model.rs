@@ -14,6 +14,8 @@ pub type Item = (Vec<u8>, Option<u64>);
 pub struct Model {
     /// Live items.
     pub items: BTreeMap<Vec<u8>, Item>,
+    /// Of the live items, those that APPEND or SETRANGE has changed since they were set.
+    edited: BTreeSet<Vec<u8>>,
     /// Names of items that died and may not have been reclaimed yet.
     dead: BTreeSet<Vec<u8>>,
 }
@@ -81,9 +83,7 @@ impl Model {
             "get" => bulk(self.value(&words[1])),
             "getex" => self.get_ex(words, now),
             "getdel" => bulk(self.items.remove(&words[1]).map(|i| i.0).as_ref()),
-            "getset" => {
-                bulk(self.items.insert(key(), (words[2].clone(), None)).map(|i| i.0).as_ref())
-            }
+            "getset" => bulk(self.put(key(), (words[2].clone(), None)).map(|i| i.0).as_ref()),
             "set" => self.set(words, now),
             "setex" => self.put_until(words, now + 1000 * parse::<u64>(&words[2]).expect("ttl")),
             "psetex" => self.put_until(words, now + parse::<u64>(&words[2]).expect("ttl")),
@@ -122,7 +122,7 @@ impl Model {
             "msetnx" if rest.iter().step_by(2).any(|n| present(&n)) => int(0),
             name @ ("mset" | "msetnx") => {
                 for pair in rest.chunks(2) {
-                    self.items.insert(pair[0].clone(), (pair[1].clone(), None));
+                    self.put(pair[0].clone(), (pair[1].clone(), None));
                 }
                 if name == "mset" { ok() } else { int(1) }
             }
@@ -152,6 +152,21 @@ impl Model {
         self.items.keys().filter(|n| test(n)).cloned().collect()
     }
 
+    /// Sets an item to a whole value.
+    fn put(&mut self, name: Vec<u8>, item: Item) -> Option<Item> {
+        self.edited.remove(&name);
+        self.items.insert(name, item)
+    }
+
+    /// The same with the value of another name, as what it was.
+    fn put_same(&mut self, from: &[u8], to: &[u8], item: Item) {
+        let edited = self.edited.contains(from);
+        self.put(to.to_vec(), item);
+        if edited {
+            self.edited.insert(to.to_vec());
+        }
+    }
+
     fn value(&self, name: &[u8]) -> Option<&Vec<u8>> {
         self.items.get(name).map(|item| &item.0)
     }
@@ -165,12 +180,12 @@ impl Model {
         }
         let kept = old.and_then(|item| item.1).filter(|_| has("keepttl"));
         let deadline = deadline(&words[3..], now).or(kept);
-        self.items.insert(words[1].clone(), (words[2].clone(), deadline));
+        self.put(words[1].clone(), (words[2].clone(), deadline));
         if has("get") { old_value } else { ok() }
     }
 
     fn put_until(&mut self, words: &[Vec<u8>], deadline: u64) -> Expect {
-        self.items.insert(words[1].clone(), (words[3].clone(), Some(deadline)));
+        self.put(words[1].clone(), (words[3].clone(), Some(deadline)));
         ok()
     }
 
@@ -178,7 +193,7 @@ impl Model {
         if self.items.contains_key(&words[1]) {
             return int(0);
         }
-        self.items.insert(words[1].clone(), (words[2].clone(), None));
+        self.put(words[1].clone(), (words[2].clone(), None));
         int(1)
     }
 
@@ -200,6 +215,11 @@ impl Model {
             return int(old_len);
         }
         let start = if append { old_len } else { parse(&words[2]).expect("an offset") };
+        if append && !self.items.contains_key(&words[1]) {
+            self.edited.remove(&words[1]);
+        } else if !new.is_empty() {
+            self.edited.insert(words[1].clone());
+        }
         let value = &mut self.items.entry(words[1].clone()).or_default().0;
         value.resize(old_len.max(start + new.len()), 0);
         value[start..start + new.len()].copy_from_slice(new);
@@ -227,7 +247,7 @@ impl Model {
         let old = parse::<i64>(&item.0).filter(|n| n.to_string().as_bytes() == item.0);
         let Some(old) = old else { return error(errors::NOT_AN_INTEGER) };
         let Some(new) = old.checked_add(by) else { return error(errors::OVERFLOW) };
-        self.items.insert(name, (new.to_string().into_bytes(), item.1));
+        self.put(name, (new.to_string().into_bytes(), item.1));
         int(new)
     }
 
@@ -243,7 +263,7 @@ impl Model {
             return error(errors::NAN);
         }
         let text = (old + by).to_string().into_bytes();
-        self.items.insert(words[1].clone(), (text, item.1));
+        self.put(words[1].clone(), (text, item.1));
         Near(old + by)
     }
 
@@ -277,6 +297,7 @@ impl Model {
         let Some(value) = self.value(&words[2]) else { return bulk(None) };
         let integer = parse::<i64>(value).is_some_and(|n| n.to_string().as_bytes() == value);
         match words[1].as_slice() {
+            b"encoding" if self.edited.contains(&words[2]) => Expect::Reply(Reply::bulk("raw")),
             b"encoding" if integer => Expect::Reply(Reply::bulk("int")),
             b"encoding" if value.len() <= 44 => Expect::Reply(Reply::bulk("embstr")),
             b"encoding" => Expect::Reply(Reply::bulk("raw")),
@@ -296,7 +317,7 @@ impl Model {
             return int(0);
         }
         self.items.remove(&words[1]);
-        self.items.insert(words[2].clone(), item);
+        self.put_same(&words[1], &words[2], item);
         if nx { int(1) } else { ok() }
     }
 
@@ -308,7 +329,7 @@ impl Model {
         if words.len() == 3 && self.items.contains_key(&words[2]) {
             return int(0);
         }
-        self.items.insert(words[2].clone(), item);
+        self.put_same(&words[1], &words[2], item);
         int(1)
     }
 

@@ -2,6 +2,7 @@
 //! Small ones live in a buffer that the thread keeps, so that they cost no allocation.
 
 use super::super::{Full, ItemValue, Store};
+use super::change::Change;
 use super::write_value;
 use crate::command::Value;
 use crate::command::reply::ReplyWriter;
@@ -26,24 +27,20 @@ impl Held {
         }
     }
 
-    /// Puts a value for a store together from parts.
+    /// Puts together what a change makes of a value of a store.
     ///
     /// # Errors
     /// [`Full`] when the system has no memory for it.
-    pub(in crate::engine) fn join(store: &Store, parts: &[Part<'_>]) -> Result<Held, Full> {
-        let len = parts.iter().map(Part::len).sum();
-        if len <= SHARED_VALUE_BYTES_MIN {
-            return Ok(Held::small(|buffer| parts.iter().for_each(|part| part.append(buffer))));
+    pub(super) fn changed(store: &Store, old: &[u8], change: Change<'_>) -> Result<Held, Full> {
+        let len = change.len(old.len());
+        if len < SHARED_VALUE_BYTES_MIN {
+            return Ok(Held::small(|buffer| {
+                buffer.resize(len, 0);
+                change.write(old, buffer);
+            }));
         }
         let mut buffer = store.buffer(len)?;
-        let mut at = 0;
-        for part in parts {
-            let end = at + part.len();
-            if let Part::Bytes(bytes) = part {
-                buffer[at..end].copy_from_slice(bytes);
-            }
-            at = end;
-        }
+        change.write(old, &mut buffer);
         Ok(Held::Shared(buffer.freeze()))
     }
 
@@ -79,31 +76,6 @@ impl Held {
     }
 }
 
-/// A part of a value that is put together.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) enum Part<'a> {
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// So many zeros.
-    Zeros(usize),
-}
-
-impl Part<'_> {
-    fn len(&self) -> usize {
-        match *self {
-            Part::Bytes(bytes) => bytes.len(),
-            Part::Zeros(len) => len,
-        }
-    }
-
-    fn append(&self, buffer: &mut Vec<u8>) {
-        match *self {
-            Part::Bytes(bytes) => buffer.extend_from_slice(bytes),
-            Part::Zeros(len) => buffer.resize(buffer.len() + len, 0),
-        }
-    }
-}
-
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -112,6 +84,10 @@ thread_local! {
 pub(in crate::engine) struct Scratch(Vec<u8>);
 
 impl Scratch {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn take() -> Scratch {
         Scratch(SCRATCH.try_with(Cell::take).unwrap_or_default())
     }
@@ -131,7 +107,7 @@ impl Drop for Scratch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, Part};
+    use super::{Change, Held};
     use crate::engine::{Engine, EngineOptions};
     use crate::limits::SHARED_VALUE_BYTES_MIN;
 
@@ -149,9 +125,9 @@ mod tests {
     fn large_ones_are_shared() {
         let engine = Engine::new(&EngineOptions::default());
         let mut shard = engine.lock(0);
-        for (len, shared) in [(SHARED_VALUE_BYTES_MIN, false), (SHARED_VALUE_BYTES_MIN + 1, true)] {
-            let parts = [Part::Bytes(b"ab"), Part::Zeros(len - 3), Part::Bytes(b"c")];
-            let held = Held::join(shard.store(), &parts).expect("memory");
+        for (len, shared) in [(SHARED_VALUE_BYTES_MIN - 1, false), (SHARED_VALUE_BYTES_MIN, true)] {
+            let change = Change::set_range(len as u64 - 1, b"c");
+            let held = Held::changed(shard.store(), b"ab", change).expect("memory");
             assert_eq!(matches!(held, Held::Shared(_)), shared);
             assert_eq!((held.bytes().len(), &held.bytes()[..3]), (len, &b"ab\0"[..]));
             assert_eq!(held.bytes()[len - 2..], *b"\0c");

@@ -23,14 +23,15 @@ pub(super) fn type_name<W: ReplyWriter>(at: &Target<'_>, out: &mut W) {
     out.simple(if at.peek().is_some() { STRING } else { "none" });
 }
 
-/// OBJECT ENCODING: what Redis says of a value just set, since that follows from its bytes. Where
-/// Redis tells how a value came about we do not, as it would have to be stored: what APPEND or
-/// SETRANGE has changed is `raw` there whatever its bytes are, and a whole number that is the sum
-/// of INCRBYFLOAT is `embstr`.
+/// OBJECT ENCODING: what Redis says of a value just set follows from its bytes; what APPEND or
+/// SETRANGE has changed is `raw` whatever they are. This is remembered in memory only: copies on
+/// other nodes, and the item after a restart, are as just set. Not remembered at all is that a
+/// whole number is the sum of INCRBYFLOAT, which is `embstr` in Redis.
 pub(super) fn encoding<W: ReplyWriter>(at: &Target<'_>, out: &mut W) {
     let Some(item) = at.peek() else { return out.null() };
     let value = item.value.bytes();
     let name = match value.len() {
+        _ if at.is_edited() => "raw",
         _ if parse_integer(value).is_some() => "int",
         0..=EMBEDDED_BYTES_MAX => "embstr",
         _ => "raw",

@@ -1,7 +1,7 @@
 //! Values as strings of bytes: STRLEN, GETRANGE, and the two that change a part of a value,
 //! APPEND and SETRANGE. These keep the deadline.
 
-use super::held::Part;
+use super::change::Change;
 use super::{Full, Held, Item, ItemValue, Target, prepared, write_count};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Time, Value};
@@ -15,21 +15,42 @@ pub(super) fn len<W: ReplyWriter>(at: &mut Target<'_>, out: &mut W) {
 /// APPEND. On a missing key it is a SET, even of nothing.
 pub(super) fn append<W: ReplyWriter>(at: &mut Target<'_>, value: Value<'_>, out: &mut W) {
     let more = value.bytes();
-    let Some(item) = at.peek() else {
+    if at.peek().is_none() {
         return write_count(at.put(value, None), more.len() as i64, out);
-    };
-    let old = item.value.bytes();
-    let len = old.len() + more.len();
-    if more.is_empty() {
-        return out.integer(len as i64);
     }
+    write_changed(at, Change::append(more), out);
+}
+
+/// SETRANGE. Writing nothing changes nothing; a gap is filled with zeros.
+pub(super) fn set_range<W: ReplyWriter>(
+    at: &mut Target<'_>,
+    offset: u64,
+    value: &[u8],
+    out: &mut W,
+) {
+    write_changed(at, Change::set_range(offset, value), out);
+}
+
+/// Changes a value and answers how long it is.
+fn write_changed<W: ReplyWriter>(at: &mut Target<'_>, change: Change<'_>, out: &mut W) {
+    let item = at.peek();
+    let old = item.map_or(&[][..], |item| item.value.bytes());
+    if change.is_nothing() {
+        return out.integer(old.len() as i64);
+    }
+    let len = change.len(old.len());
     if len > at.store.value_bytes_max() {
         return out.error(errors::TOO_LONG);
     }
     let kept = Kept::of(item, len);
-    let new = match prepared::take(old, more).filter(|_| len > SHARED_VALUE_BYTES_MIN) {
-        Some(new) => Ok(Held::Shared(new)),
-        None => Held::join(at.store, &[Part::Bytes(old), Part::Bytes(more)]),
+    let prepared = if len < SHARED_VALUE_BYTES_MIN {
+        None
+    } else {
+        prepared::take(item.map(|item| item.value), change)
+    };
+    let new = match prepared {
+        Some(new) => new.map(Held::Shared),
+        None => Held::changed(at.store, old, change),
     };
     write_count(put_changed(at, new, kept), len as i64, out);
 }
@@ -42,15 +63,16 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(item: Item<'_>, new_len: usize) -> Kept {
-        let value = (new_len > SHARED_VALUE_BYTES_MIN).then(|| Held::of(item.value));
-        Kept { deadline: item.deadline, value }
+    fn of(item: Option<Item<'_>>, new_len: usize) -> Kept {
+        let is_large = new_len >= SHARED_VALUE_BYTES_MIN;
+        let value = item.filter(|_| is_large).map(|item| Held::of(item.value));
+        Kept { deadline: item.and_then(|item| item.deadline), value }
     }
 }
 
 /// Stores a changed value; the deadline stays. When there is no room for it, the old value stays.
 fn put_changed(at: &mut Target<'_>, new: Result<Held, Full>, kept: Kept) -> Result<(), Full> {
-    let done = new.and_then(|new| at.put(new.value(), kept.deadline));
+    let done = new.and_then(|new| at.put_as(new.value(), kept.deadline, true));
     if let (Err(_), Some(old)) = (done, kept.value)
         && at.peek().is_none()
     {
@@ -58,37 +80,6 @@ fn put_changed(at: &mut Target<'_>, new: Result<Held, Full>, kept: Kept) -> Resu
         let _ = at.put(old.value(), kept.deadline);
     }
     done
-}
-
-/// SETRANGE. Writing nothing changes nothing; a gap is filled with zeros.
-pub(super) fn set_range<W: ReplyWriter>(
-    at: &mut Target<'_>,
-    offset: u64,
-    value: &[u8],
-    out: &mut W,
-) {
-    let item = at.peek();
-    let old = item.map_or(&[][..], |item| item.value.bytes());
-    if value.is_empty() {
-        return out.integer(old.len() as i64);
-    }
-    let end = offset.saturating_add(value.len() as u64);
-    if end > at.store.value_bytes_max() as u64 {
-        return out.error(errors::TOO_LONG);
-    }
-    let (offset, end) = (offset as usize, end as usize);
-    let len = old.len().max(end);
-    let head = &old[..offset.min(old.len())];
-    let parts = [
-        Part::Bytes(head),
-        Part::Zeros(offset - head.len()),
-        Part::Bytes(value),
-        Part::Bytes(old.get(end..).unwrap_or_default()),
-    ];
-    let nothing = Kept { deadline: None, value: None };
-    let kept = item.map_or(nothing, |item| Kept::of(item, len));
-    let new = Held::join(at.store, &parts);
-    write_count(put_changed(at, new, kept), len as i64, out);
 }
 
 /// GETRANGE, SUBSTR.

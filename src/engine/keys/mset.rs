@@ -4,8 +4,8 @@
 use super::{Locked, When};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{Args, Value};
-use crate::engine::store::Needs;
-use crate::engine::{Engine, Full, Landing, Unserved};
+use crate::engine::store::{Needs, SeveralRoom};
+use crate::engine::{Engine, Full, Landing, ShardGuard, Unserved};
 use crate::limits::SHARED_VALUE_BYTES_MIN;
 
 /// Whether keys are set that are there already.
@@ -44,14 +44,14 @@ pub(super) fn write_set<W: ReplyWriter>(done: Result<bool, Full>, out: &mut W) {
 
 /// Makes room, where no lock is held, in each shard that is to keep much.
 fn make_room<'e>(engine: &'e Engine, pairs: Args<'_>, when: When) -> Vec<Landing<'e>> {
-    if engine.max_memory().is_none() || total(pairs).bytes() < SHARED_VALUE_BYTES_MIN as u64 {
+    if engine.max_memory().is_none() || total(pairs) < SHARED_VALUE_BYTES_MIN as u64 {
         return Vec::new();
     }
     let mut needs = vec![(0, 0); engine.shard_count()];
     for at in (0..pairs.len()).step_by(2) {
         let value = pairs.value(at + 1);
         let (all, here) = &mut needs[engine.shard_of(&engine.key(pairs.get(at)))];
-        let bytes = needs_of(engine, pairs.get(at), value).bytes();
+        let bytes = bytes_of(engine, pairs.get(at), value);
         *all += bytes;
         if engine.is_ours(value) {
             *here += bytes;
@@ -63,37 +63,45 @@ fn make_room<'e>(engine: &'e Engine, pairs: Args<'_>, when: When) -> Vec<Landing
 
 /// Sets all, or none.
 fn set_all(locked: &mut Locked<'_, '_>, pairs: Args<'_>) -> Result<(), Full> {
-    let all = total(pairs);
-    let plenty = locked.guards.iter_mut().flatten().all(|guard| guard.store().has_room(all));
-    if !plenty {
-        let mut needs = vec![Needs::default(); locked.guards.len()];
-        for i in 0..locked.len() {
-            let shard = locked.engine.shard_of(&locked.keys[i]);
-            let is_new = locked.at(i).peek().is_none();
-            let pair = needs_of(locked.engine, locked.keys[i].bytes, pairs.value(2 * i + 1));
-            needs[shard].add(Needs { items: is_new.into(), ..pair });
-        }
-        for (guard, needs) in locked.guards.iter_mut().zip(needs) {
-            guard
-                .as_mut()
-                .map_or(Ok(()), |g| g.store().make_room_for_all(needs, locked.when.now))?;
-        }
-    }
+    let (bytes, items) = (total(pairs), pairs.len() as u64 / 2);
+    let plenty = |guard: &mut ShardGuard<'_>| guard.store().has_plenty(bytes, items);
+    let room = if locked.guards.iter_mut().flatten().all(plenty) {
+        Ok(())
+    } else {
+        (0..locked.guards.len()).try_for_each(|shard| make_sure(locked, shard, pairs))
+    };
     // Only a system without memory could break this off now.
-    (0..locked.len()).try_for_each(|i| locked.at(i).put(pairs.value(2 * i + 1), None))
+    let mut put = |i| locked.at(i).put(pairs.value(2 * i + 1), None);
+    let done = room.and_then(|()| (0..pairs.len() / 2).try_for_each(&mut put));
+    locked.guards.iter_mut().flatten().for_each(|guard| guard.store().end_all());
+    done
 }
 
-/// About what all pairs need together.
-fn total(pairs: Args<'_>) -> Needs {
-    let bytes = pairs.iter().map(|word| word.len() as u64).sum::<u64>();
-    let items = pairs.len() as u64 / 2;
-    Needs { small_bytes: bytes + items * Needs::ITEM_BYTES, big_bytes: 0, items }
-}
-
-fn needs_of(engine: &Engine, name: &[u8], value: Value<'_>) -> Needs {
-    let (len, own) = (value.bytes().len(), name.len() as u64 + Needs::ITEM_BYTES);
-    if len < SHARED_VALUE_BYTES_MIN {
-        return Needs { small_bytes: own + len as u64, big_bytes: 0, items: 1 };
+/// Makes room in a shard for all that it is to keep.
+fn make_sure(locked: &mut Locked<'_, '_>, shard: usize, pairs: Args<'_>) -> Result<(), Full> {
+    let Locked { engine, guards, keys, when } = locked;
+    let Some(store) = guards[shard].as_mut().map(|guard| guard.store()) else { return Ok(()) };
+    let mut steps = 0;
+    loop {
+        let mut needs = store.no_needs();
+        for (i, key) in keys.iter().enumerate().filter(|(_, key)| engine.shard_of(key) == shard) {
+            store.add_up(&mut needs, key, pairs.value(2 * i + 1));
+        }
+        if store.make_room_for_all(&needs, &mut steps, when.now)? == SeveralRoom::Enough {
+            return Ok(());
+        }
     }
-    Needs { small_bytes: own, big_bytes: engine.extents.value_bytes_of(len), items: 1 }
+}
+
+/// About what all pairs need together, in bytes.
+fn total(pairs: Args<'_>) -> u64 {
+    let bytes = pairs.iter().map(|word| word.len() as u64).sum::<u64>();
+    bytes + pairs.len() as u64 / 2 * Needs::ITEM_BYTES
+}
+
+/// About what a pair needs, in bytes.
+fn bytes_of(engine: &Engine, name: &[u8], value: Value<'_>) -> u64 {
+    let (len, own) = (value.bytes().len(), name.len() as u64 + Needs::ITEM_BYTES);
+    let small = len < SHARED_VALUE_BYTES_MIN;
+    own + if small { len as u64 } else { engine.extents.value_bytes_of(len) }
 }

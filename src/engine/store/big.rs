@@ -16,12 +16,15 @@ pub(super) struct Bigs {
     bytes: u64,
     /// The same, by the power of two below the bytes of each.
     bytes_by_size: [u64; SIZES],
+    /// Bytes of what was given up and nobody has taken to drop it.
+    leaving: u64,
     extents: Arc<Extents>,
 }
 
 impl Bigs {
     pub(super) fn new(extents: Arc<Extents>) -> Bigs {
-        Bigs { list: Vec::new(), free: Vec::new(), bytes: 0, bytes_by_size: [0; SIZES], extents }
+        let (list, free, bytes_by_size) = (Vec::new(), Vec::new(), [0; SIZES]);
+        Bigs { list, free, bytes: 0, bytes_by_size, leaving: 0, extents }
     }
 
     /// Bytes of those of its values that take `from` bytes or more; some a little smaller count,
@@ -66,9 +69,15 @@ impl Bigs {
         }
     }
 
+    /// Bytes given up since the last call, in whole pages.
+    pub(super) fn take_leaving(&mut self) -> u64 {
+        std::mem::take(&mut self.leaving)
+    }
+
     /// Gives all values up.
     pub(super) fn take_all(&mut self) -> Vec<Bytes> {
         self.extents.let_go(self.bytes);
+        self.leaving += self.bytes;
         self.bytes = 0;
         self.bytes_by_size = [0; SIZES];
         self.free.clear();
@@ -80,6 +89,7 @@ impl Bigs {
         let value = self.list[id as usize].take()?;
         let bytes = self.bytes_of(value.len());
         self.extents.let_go(bytes);
+        self.leaving += bytes;
         self.bytes -= bytes;
         self.bytes_by_size[bytes.ilog2() as usize] -= bytes;
         self.free.push(id);
@@ -90,5 +100,6 @@ impl Bigs {
 impl Drop for Bigs {
     fn drop(&mut self) {
         self.extents.let_go(self.bytes);
+        self.extents.freed(self.bytes + self.leaving);
     }
 }

@@ -2,10 +2,8 @@
 //! the policy's business.
 
 use super::room::SHRINK_STEPS;
-use super::segments::Region;
-use super::{Full, Policy, Store};
+use super::{Full, Store};
 use crate::command::Time;
-use crate::limits::ROOM_STEPS_MAX;
 
 /// Whether a big value has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,89 +18,7 @@ pub(in crate::engine) enum BigRoom {
     Full,
 }
 
-/// What several items need together.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::engine) struct Needs {
-    /// Bytes in segments and index, about.
-    pub(in crate::engine) small_bytes: u64,
-    /// Bytes of big values, in whole pages.
-    pub(in crate::engine) big_bytes: u64,
-    /// How many are new.
-    pub(in crate::engine) items: u64,
-}
-
-impl Needs {
-    /// What an item takes beside its name and its value, at most.
-    pub(in crate::engine) const ITEM_BYTES: u64 = 32;
-    /// Blocks that are begun and not filled: of two regions, and of the index.
-    const OPEN_BLOCKS: u64 = 3;
-
-    /// All bytes.
-    pub(in crate::engine) fn bytes(self) -> u64 {
-        self.small_bytes + self.big_bytes
-    }
-
-    /// The same for these and others.
-    pub(in crate::engine) fn add(&mut self, other: Needs) {
-        self.small_bytes += other.small_bytes;
-        self.big_bytes += other.big_bytes;
-        self.items += other.items;
-    }
-
-    /// Blocks: of those with items half may stay empty, where the next did not fit.
-    fn blocks(self, block_bytes: u64) -> u64 {
-        (2 * self.small_bytes + self.big_bytes).div_ceil(block_bytes) + Needs::OPEN_BLOCKS
-    }
-}
-
 impl Store {
-    /// Whether several items can be stored without anything being evicted.
-    pub(in crate::engine) fn has_room(&self, needs: Needs) -> bool {
-        let blocks = needs.blocks(self.arena.block_bytes() as u64);
-        (self.limit_bytes == u64::MAX || self.room_left(blocks))
-            && (self.limit_items == u64::MAX || self.len() + needs.items <= self.limit_items)
-    }
-
-    /// Makes room for several items.
-    ///
-    /// # Errors
-    /// [`Full`] when there is none for all of them.
-    pub(in crate::engine) fn make_room_for_all(
-        &mut self,
-        needs: Needs,
-        now: Time,
-    ) -> Result<(), Full> {
-        let evicts_any = match self.policy {
-            Policy::TinyLfu | Policy::AllKeysLru | Policy::AllKeysLfu | Policy::AllKeysRandom => {
-                true
-            }
-            Policy::NoEviction
-            | Policy::VolatileTtl
-            | Policy::VolatileLru
-            | Policy::VolatileLfu
-            | Policy::VolatileRandom => false,
-        };
-        let own = [Region::Window, Region::Main].map(|region| self.segments.sums(region).bytes);
-        if evicts_any && needs.big_bytes == 0 && own[0] + own[1] >= 2 * needs.small_bytes {
-            // Each makes room for itself: there is enough that may go.
-            return Ok(());
-        }
-        if needs.bytes() > self.limit_bytes {
-            return Err(Full);
-        }
-        for _ in 0..ROOM_STEPS_MAX {
-            if self.has_room(needs) {
-                return Ok(());
-            }
-            self.segments.begin_step();
-            if !self.relieve(now) {
-                return Err(Full);
-            }
-            self.segments.work().assert_bounded();
-        }
-        Err(Full)
-    }
-
     /// Some steps towards room for big values that take `bytes`. `granted`: the shard has got what
     /// part of the bound it can get for them.
     pub(in crate::engine) fn big_room_step(

@@ -199,8 +199,8 @@ impl Store {
         bytes.extend_from_slice(raw.key);
         bytes.extend_from_slice(raw.value);
         let (key, value) = bytes.split_at(raw.key.len());
-        let (big, deadline) = (raw.big().is_some(), raw.deadline);
-        let draft = Draft { key, value, big, deadline };
+        let (big, edited, deadline) = (raw.big().is_some(), raw.is_edited(), raw.deadline);
+        let draft = Draft { key, value, big, edited, deadline };
         let moved = self.segments.append(region, &draft, now);
         if let Some(to) = moved {
             let word = self.index.get(at).at(to);

@@ -10,7 +10,7 @@ use super::room::SPARE_BLOCKS;
 use super::segments::{Region, SegmentRef};
 use super::{Key, Policy, Store};
 use crate::command::Time;
-use crate::limits::SECOND_CHANCES_MAX;
+use crate::limits::{SECOND_CHANCES_MAX, SPARED_PASSES_MAX};
 
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
@@ -28,6 +28,15 @@ pub(super) struct Hands {
     queues: [Hand; 2],
     pub(super) volatile: Hand,
     pub(super) debt: i64,
+    spared: Vec<Spared>,
+}
+
+/// An item that is not to go, because a command is at work on it where no lock is held.
+#[derive(Debug)]
+struct Spared {
+    hash: u64,
+    /// So often a hand still passes it over.
+    passes: u32,
 }
 
 /// An item under a hand.
@@ -40,6 +49,19 @@ pub(super) struct Found {
 }
 
 impl Store {
+    /// From now on the item of this hash is passed over.
+    pub(in crate::engine) fn spare(&mut self, hash: u64) {
+        self.evicting.spared.push(Spared { hash, passes: SPARED_PASSES_MAX });
+    }
+
+    /// The item of this hash may go again, as far as the last one is concerned who said it may not.
+    pub(in crate::engine) fn spare_no_more(&mut self, hash: u64) {
+        let spared = &mut self.evicting.spared;
+        if let Some(at) = spared.iter().rposition(|spared| spared.hash == hash) {
+            spared.swap_remove(at);
+        }
+    }
+
     /// Evicts an item or moves one that may stay; whether there was one.
     pub(super) fn evict_one(&mut self, now: Time) -> bool {
         match self.policy {
@@ -157,15 +179,15 @@ impl Store {
             _ => true,
         };
         if let Some(victim) = victim.as_ref().filter(|_| admit) {
-            self.evict(victim);
+            self.evict(victim, now);
         }
         // Looked up again: the search for a victim removes what has expired, and slots move with
         // every removal.
         let Some(candidate) = self.under_hand(Region::Window, now) else { return true };
         if !admit {
-            return self.evict(&candidate);
+            return self.evict(&candidate, now);
         }
-        self.move_to_main(&candidate, 0, now) || victim.is_some() || self.evict(&candidate)
+        self.move_to_main(&candidate, 0, now) || victim.is_some() || self.evict(&candidate, now)
     }
 
     /// What the policy weighs of an item: bytes only where the bound is in bytes.
@@ -179,18 +201,25 @@ impl Store {
         if self.admission.is_none()
             && let Some(found) = self.under_hand(Region::Window, now)
         {
-            return self.evict(&found);
+            return self.evict(&found, now);
         }
         match self.main_victim(second_chance, now) {
-            Some(victim) => self.evict(&victim),
+            Some(victim) => self.evict(&victim, now),
             None => match self.under_hand(Region::Window, now) {
-                Some(found) => self.evict(&found),
+                Some(found) => self.evict(&found, now),
                 None => false,
             },
         }
     }
 
-    pub(super) fn evict(&mut self, found: &Found) -> bool {
+    pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
+        if let Some(spared) = self.evicting.spared.iter_mut().find(|s| s.hash == found.hash) {
+            // Where everything else has gone that often, there is nothing.
+            let Some(left) = spared.passes.checked_sub(1) else { return false };
+            spared.passes = left;
+            let region = self.region_of(found.group, found.offset);
+            return self.relocate(found.offset, &found.at, region, None, now);
+        }
         self.evicting.debt -= found.bytes as i64;
         self.log_delete(found.group, found.offset);
         self.drop_item(found.group, &found.at);

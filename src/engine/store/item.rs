@@ -8,6 +8,8 @@ use crate::command::Time;
 const DEAD: u8 = 0x80;
 /// The value is a buffer of its own; here stands its number (4 bytes).
 const BIG: u8 = 0x08;
+/// The value was made of another by changing a part of it: for OBJECT ENCODING.
+const EDITED: u8 = 0x04;
 const DEADLINE_MASK: u8 = 0x03;
 const DEADLINE_NONE: u8 = 0;
 /// Five bytes of milliseconds after [`DEADLINE_EPOCH_MS`].
@@ -47,6 +49,17 @@ impl Raw<'_> {
         Some(u32::from_le_bytes(*self.value.first_chunk()?))
     }
 
+    /// See [`Draft::edited`].
+    pub(super) fn is_edited(&self) -> bool {
+        self.flags & EDITED != 0
+    }
+
+    /// Whether a draft without a deadline can take its place: see [`overwrite`].
+    pub(super) fn has_place_for(&self, draft: &Draft<'_>) -> bool {
+        let plain = self.flags & !EDITED == DEADLINE_NONE && draft.deadline.is_none() && !draft.big;
+        plain && self.value.len() == draft.value.len()
+    }
+
     /// Bytes that its big value takes outside of the segment.
     #[inline]
     pub(super) fn big_bytes(&self) -> u64 {
@@ -77,6 +90,8 @@ pub(super) struct Draft<'a> {
     pub(super) value: &'a [u8],
     /// Whether `value` is a stub.
     pub(super) big: bool,
+    /// Whether the value was made of another by changing a part of it.
+    pub(super) edited: bool,
     /// When it dies.
     pub(super) deadline: Option<Time>,
 }
@@ -98,11 +113,16 @@ impl Draft<'_> {
             + deadline_len(deadline_kind(self.deadline))
     }
 
+    #[inline]
+    fn flags(&self, kind: u8) -> u8 {
+        kind | if self.big { BIG } else { 0 } | if self.edited { EDITED } else { 0 }
+    }
+
     /// Writes it to the front of `out`, which has at least [`Draft::len`] bytes.
     #[inline]
     pub(super) fn write(&self, out: &mut [u8]) {
         let kind = deadline_kind(self.deadline);
-        out[0] = kind | if self.big { BIG } else { 0 };
+        out[0] = self.flags(kind);
         let mut at = 1;
         at = put(out, at, self.key);
         at = put(out, at, self.value);
@@ -146,9 +166,9 @@ pub(super) fn kill(bytes: &mut [u8]) {
 /// sizes as before; whether they had.
 #[inline]
 pub(super) fn overwrite(bytes: &mut [u8], draft: &Draft<'_>) -> bool {
-    let flags = bytes[0];
     let kind = deadline_kind(draft.deadline);
-    if flags != kind | if draft.big { BIG } else { 0 } {
+    let flags = draft.flags(kind);
+    if (bytes[0] ^ flags) & !EDITED != 0 {
         return false;
     }
     let (key_len, at) = varint(bytes, 1);
@@ -156,6 +176,7 @@ pub(super) fn overwrite(bytes: &mut [u8], draft: &Draft<'_>) -> bool {
     if value_len != draft.value.len() {
         return false;
     }
+    bytes[0] = flags;
     bytes[at..at + value_len].copy_from_slice(draft.value);
     if let Some(deadline) = draft.deadline {
         put_deadline(&mut bytes[at + value_len..], kind, deadline);
@@ -260,7 +281,7 @@ mod tests {
         for key in [&b""[..], b"k", &long[..127], &long[..128], &long[..16384]] {
             for value in [&b""[..], b"v", &long[..300], &long] {
                 for deadline in times {
-                    let draft = Draft { key, value, big: false, deadline };
+                    let draft = Draft { key, value, big: false, edited: false, deadline };
                     let mut bytes = vec![0u8; draft.len() + 3];
                     draft.write(&mut bytes);
                     let raw = parse(&bytes);
@@ -278,12 +299,15 @@ mod tests {
 
     #[test]
     fn overwriting_needs_the_same_sizes() {
-        let draft = Draft { key: b"k", value: b"abc", big: false, deadline: None };
+        let draft = Draft { key: b"k", value: b"abc", big: false, edited: false, deadline: None };
         let mut bytes = vec![0u8; draft.len()];
         draft.write(&mut bytes);
         assert!(!overwrite(&mut bytes, &Draft { value: b"ab", ..draft }));
         assert!(!overwrite(&mut bytes, &Draft { deadline: Some(Time(1)), ..draft }));
-        assert!(overwrite(&mut bytes, &Draft { value: b"xyz", ..draft }));
-        assert_eq!(parse(&bytes).value, b"xyz");
+        for edited in [false, true, false] {
+            assert!(overwrite(&mut bytes, &Draft { value: b"xyz", edited, ..draft }));
+            let raw = parse(&bytes);
+            assert_eq!((raw.value, raw.is_edited()), (&b"xyz"[..], edited));
+        }
     }
 }

@@ -6,13 +6,16 @@ mod arena;
 mod big;
 mod big_room;
 mod clean;
+mod deadline;
 mod evict;
+mod garbage;
 mod index;
 mod item;
 mod logged;
 mod roles;
 mod room;
 mod segments;
+mod several;
 mod sketch;
 mod stats;
 mod view;
@@ -24,12 +27,14 @@ mod steps_tests;
 #[cfg(test)]
 mod tests;
 
+pub use garbage::Garbage;
 pub use roles::Role;
 pub use stats::StoreStats;
 pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
-pub(super) use big_room::{BigRoom, Needs};
+pub(super) use big_room::BigRoom;
+pub(super) use several::{Needs, SeveralRoom};
 
 use super::extents::{BigBuffer, Extents};
 use super::journal::Journal;
@@ -69,6 +74,8 @@ pub struct Store {
     /// Up to where memory may be used without being lent: the bound, or what was held when it was
     /// lowered and is not given up yet.
     anchor: u64,
+    /// Room was made for all that is written now.
+    roomy: bool,
     value_bytes_max: usize,
     /// Whether accesses are counted: a bound is near.
     tracking: bool,
@@ -102,6 +109,7 @@ impl Store {
             limit_bytes: u64::MAX,
             limit_items: u64::MAX,
             anchor: u64::MAX,
+            roomy: false,
             value_bytes_max: VALUE_BYTES_MAX,
             tracking: false,
             admission: None,
@@ -218,18 +226,12 @@ impl Store {
         Some(self.view(word.offset()))
     }
 
-    /// As [`Store::set`], but replacing an item is no access. A new one counts as it always does:
-    /// it has to begin somewhere.
+    /// Does what `act` does, but replacing an item is no access. A new one counts as it always
+    /// does: it has to begin somewhere.
     #[cold]
-    pub(super) fn set_untouched(
-        &mut self,
-        key: &Key<'_>,
-        value: Value<'_>,
-        deadline: Option<Time>,
-        now: Time,
-    ) -> Result<(), Full> {
+    pub(in crate::engine) fn untouched<T>(&mut self, act: impl FnOnce(&mut Store) -> T) -> T {
         let tracking = std::mem::replace(&mut self.tracking, false);
-        let done = self.set(key, value, deadline, now);
+        let done = act(self);
         self.tracking |= tracking;
         done
     }
@@ -273,11 +275,24 @@ impl Store {
         deadline: Option<Time>,
         now: Time,
     ) -> Result<(), Full> {
+        self.set_as(key, value, deadline, false, now)
+    }
+
+    /// The same; `edited`: the value was made of another by changing a part of it.
+    #[inline]
+    pub(in crate::engine) fn set_as(
+        &mut self,
+        key: &Key<'_>,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        edited: bool,
+        now: Time,
+    ) -> Result<(), Full> {
         let bytes = value.bytes();
         if bytes.len() > self.inline_max() {
             return self.set_big(key, value, deadline, now);
         }
-        let draft = Draft { key: key.bytes, value: bytes, big: false, deadline };
+        let draft = Draft { key: key.bytes, value: bytes, big: false, edited, deadline };
         self.write(key, &draft, now)?;
         self.log_set(key, bytes, deadline);
         Ok(())
@@ -312,7 +327,7 @@ impl Store {
         };
         let id = self.bigs.insert(shared);
         let stub = item::stub(id, self.bigs.bytes_of(self.bigs.get(id).len()));
-        let draft = Draft { key: key.bytes, value: &stub, big: true, deadline };
+        let draft = Draft { key: key.bytes, value: &stub, big: true, edited: false, deadline };
         let result = self.write(key, &draft, now);
         match result {
             Ok(()) => self.log_set_big(key, id, deadline),
@@ -440,56 +455,5 @@ impl Store {
             self.garbage.extend(self.bigs.remove(id));
         }
         self.segments.kill(offset);
-    }
-
-    /// Changes the deadline of a live item; whether there was one.
-    ///
-    /// # Errors
-    /// [`Full`] when the item had to move and there was no room; nothing has changed then.
-    pub fn set_deadline(
-        &mut self,
-        key: &Key<'_>,
-        deadline: Option<Time>,
-        now: Time,
-    ) -> Result<bool, Full> {
-        let Some((_, word)) = self.find_live(key, now) else { return Ok(false) };
-        let raw = self.segments.item(word.offset());
-        if raw.deadline == deadline {
-            return Ok(true);
-        }
-        let (big, mut value) = (raw.big().is_some(), std::mem::take(&mut self.scratch));
-        value.clear();
-        value.extend_from_slice(raw.value);
-        let draft = Draft { key: key.bytes, value: &value, big, deadline };
-        let result = self.rewrite(key, &draft, now);
-        self.scratch = value;
-        if result == Ok(true) {
-            self.log_deadline(key, deadline);
-        }
-        result
-    }
-
-    /// As `write`, keeping the big value that old and new refer to; whether the item was there.
-    fn rewrite(&mut self, key: &Key<'_>, draft: &Draft<'_>, now: Time) -> Result<bool, Full> {
-        let Some(at) = self.find(key) else { return Ok(false) };
-        if self.segments.overwrite(self.index.get(&at).offset(), draft) {
-            return Ok(true);
-        }
-        let local = self.local(key.group());
-        self.make_room(local, draft, false, now)?;
-        // Making room may have evicted the item itself: then it is gone, deadline and all.
-        let Some(at) = self.find(key) else { return Ok(true) };
-        let word = self.index.get(&at);
-        let region = self.region_of(local, word.offset());
-        let offset = self.segments.append(region, draft, now).ok_or(Full)?;
-        self.index.set(&at, word.at(offset).with_deadline(draft.deadline.is_some()));
-        self.segments.kill(word.offset());
-        Ok(true)
-    }
-
-    /// Values and tables given up since the last call, to be dropped where no lock is held.
-    #[inline]
-    pub fn take_garbage(&mut self) -> Option<Vec<Bytes>> {
-        if self.garbage.is_empty() { None } else { Some(std::mem::take(&mut self.garbage)) }
     }
 }

@@ -93,7 +93,7 @@ impl Store {
         for step in 0..FREE_STEPS_MAX {
             let (room, enough) = (self.len() < goal, self.segments.work().is_enough());
             if self.len() < self.limit_items || room && (enough || step >= STEPS_MAX) {
-                break;
+                return Ok(true);
             }
             let expiries = self.counters.expiries;
             let gone = !enough && self.expire_step(now) || self.evict_one(now);
@@ -101,7 +101,7 @@ impl Store {
                 return if room { Ok(true) } else { Err(Full) };
             }
         }
-        Ok(true)
+        if self.len() < goal { Ok(true) } else { Err(Full) }
     }
 
     /// Pays for `bytes` more while room is short; whether anything was evicted or moved.
@@ -133,6 +133,9 @@ impl Store {
     /// [`Store::shrink_step`].
     #[cold]
     pub(super) fn free_blocks(&mut self, blocks: u64, now: Time) -> Result<bool, Full> {
+        if self.roomy {
+            return Ok(false);
+        }
         let bytes = blocks * self.arena.block_bytes() as u64;
         let used = self.used_bytes();
         self.anchor = self.limit_bytes.max(self.anchor.min(used));
@@ -169,14 +172,14 @@ impl Store {
                 self.compact_step();
             }
             if self.used_bytes() + bytes <= goal {
-                break;
+                // Above a bound that was lowered a moment ago upkeep goes on.
+                return Ok(true);
             }
             if !self.relieve(now) {
                 return Err(Full);
             }
         }
-        // A bound that was lowered a moment ago: upkeep goes on, nobody waits for all of it.
-        Ok(true)
+        Err(Full)
     }
 
     /// A step towards giving back a block of the index; whether it did anything.

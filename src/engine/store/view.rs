@@ -81,6 +81,13 @@ impl Store {
         item.deadline.is_none_or(|d| d > now).then_some(item)
     }
 
+    /// Whether the value of an item was made of another by changing a part of it, as far as that is
+    /// remembered: of big ones it is not.
+    pub fn is_edited(&self, key: &Key<'_>) -> bool {
+        let raw = |at| self.segments.item(self.index.get(&at).offset());
+        self.find(key).is_some_and(|at| raw(at).is_edited())
+    }
+
     /// How often the item was asked for lately, as far as the policy counts it (0–15).
     pub fn frequency(&self, key: &Key<'_>) -> u8 {
         match &self.admission {

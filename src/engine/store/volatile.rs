@@ -43,7 +43,7 @@ impl Store {
                 self.expire_item(found.group, &found.at);
                 return true;
             }
-            return self.evict(&found);
+            return self.evict(&found, now);
         }
         self.evicting.volatile = Hand::default();
         self.segments.close(id);
@@ -77,7 +77,7 @@ impl Store {
                 self.index.set(&found.at, word.with_references(word.references() - 1));
                 continue;
             }
-            return self.evict(&found);
+            return self.evict(&found, now);
         }
         self.segments.with_deadline > 0
     }

@@ -75,6 +75,11 @@ impl Chunks {
         self.free_chunks
     }
 
+    /// Chunks in a block.
+    pub(super) fn per_block(&self) -> usize {
+        self.per_slab as usize
+    }
+
     /// Blocks held.
     pub(super) fn blocks(&self) -> usize {
         self.slabs.len() - self.empty.len()

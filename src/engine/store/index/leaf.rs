@@ -264,6 +264,16 @@ impl Leaf {
         (items * 1000).div_ceil(FILL_AFTER_SPLIT * BUCKETS * SLOTS).clamp(1, CHUNKS_MAX)
     }
 
+    /// Chunks that `items` take before another is added.
+    pub(super) fn filled_by(items: usize) -> usize {
+        (items * 1000).div_ceil(FILL_MAX * BUCKETS * SLOTS)
+    }
+
+    /// How many chunks it has, and items.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.len.into(), self.count.into())
+    }
+
     /// A bucket by a random number.
     pub(super) fn some_bucket(&self, chunks: &Chunks, chance: u32) -> NonNull<Bucket> {
         self.bucket(chunks, chance % self.buckets())

@@ -93,13 +93,41 @@ impl Index {
     /// Whether an insertion will find the chunks it may need.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        self.chunks.free_chunks() >= CHUNKS_RESERVED
+        self.is_enough(self.chunks.free_chunks())
+    }
+
+    /// Whether so many free chunks are what an insertion may need.
+    #[inline]
+    pub(super) fn is_enough(&self, free_chunks: usize) -> bool {
+        free_chunks >= CHUNKS_RESERVED
     }
 
     /// Takes one more block, or that back into service which was to be given up; whether there
     /// was one.
     pub(super) fn grow(&mut self) -> bool {
         self.chunks.restore() || self.chunks.grow()
+    }
+
+    /// Chunks that can be taken without another block.
+    pub(super) fn free_chunks(&self) -> usize {
+        self.chunks.free_chunks()
+    }
+
+    /// What another block brings.
+    pub(super) fn chunks_per_block(&self) -> usize {
+        self.chunks.per_block()
+    }
+
+    /// The leaf that an item of this hash would go to.
+    pub(super) fn leaf_number(&self, group: usize, hash: u64) -> Option<u32> {
+        self.leaf_of(group, hash)
+    }
+
+    /// About how many chunks an item takes that goes to a leaf, `added` others before it.
+    pub(super) fn chunks_for(&self, leaf: Option<u32>, added: usize) -> usize {
+        let (len, count) = leaf.map_or((0, 0), |id| self.leaves[id as usize].size());
+        let chunks = |items: usize| Leaf::filled_by(items).max(len);
+        chunks(count + added + 1) - if added == 0 { len } else { chunks(count + added) }
     }
 
     /// One step towards giving a block back: what is left in the sparsest one moves to others, a

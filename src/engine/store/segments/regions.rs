@@ -57,6 +57,14 @@ impl Segments {
         self.sums.iter().map(|sums| sums.items).sum()
     }
 
+    /// Bytes left for items without a deadline in the open segment of a region.
+    pub(in crate::engine::store) fn left(&self, region: Region) -> usize {
+        match self.open[region as usize][0] {
+            NONE => 0,
+            id => self.arena.block_bytes() - self.get(id).len as usize,
+        }
+    }
+
     /// Links a segment behind `previous` (`NONE`: at the head).
     pub(super) fn link(&mut self, id: u32, region: Region, previous: u32) {
         let list = &mut self.lists[region as usize];
