@@ -5,9 +5,7 @@ use cluster::control::{
     Change, ControlCommand, ControlState, Credential, GroupChange, Health, Outcome, Position,
     Replication, Settings, plan, positions_wanted,
 };
-use cluster::node::{
-    Addresses, ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration,
-};
+use cluster::node::{ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration};
 use cluster::record::{Epoch, Seq};
 use cluster::slot::{GROUPS, Group};
 use cluster::time::Millis;
@@ -51,15 +49,9 @@ impl World {
 
     fn registration(&mut self, number: u64, zones: u64, restored: bool) -> Registration {
         self.starts += 1;
-        Registration {
-            node: node(number),
-            start: self.starts,
-            addresses: Addresses::default(),
-            zone: format!("zone {}", number % zones),
-            protocol: Protocols { min: 1, max: 3 },
-            fingerprint: None,
-            restored,
-        }
+        let (zone, protocol) = (format!("zone {}", number % zones), Protocols { min: 1, max: 3 });
+        let new = Registration::new(node(number), self.starts);
+        Registration { zone, protocol, restored, ..new }
     }
 
     /// Every complete copy of an acting primary has all of its records.
