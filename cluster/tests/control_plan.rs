@@ -446,6 +446,25 @@ fn a_group_whose_holders_stay_away_is_given_up_after_a_while() {
 }
 
 #[test]
+fn a_copy_that_fell_behind_is_waited_for_where_no_other_is_left() {
+    let mut world = World::form(2, 3, 1);
+    let given_up_after_ms = world.state.settings.lost_group_after_ms;
+    for (away_ms, lost) in [(given_up_after_ms - 1, 0), (given_up_after_ms, u64::from(GROUPS))] {
+        world.kill(node(1));
+        world.settle();
+        world.kill(node(2));
+        world.start(node(2), 1, false);
+        world.wait(away_ms);
+        world.settle();
+        assert_eq!(world.state.groups_lost, lost);
+        // It was out of reach, and is the same start.
+        world.health.up.insert(node(1));
+        world.settle();
+    }
+    world.check_rest();
+}
+
+#[test]
 fn a_fresh_leader_that_has_heard_of_nobody_deposes_nobody() {
     let mut world = World::form(3, 8, 1);
     world.settle();
