@@ -175,6 +175,7 @@ impl Store {
         draft: &Draft<'_>,
         now: Time,
     ) -> Result<bool, Full> {
+        self.segments.begin_step();
         let blocks = u64::from(self.segments.needs_block(Region::Replica, draft, now))
             + u64::from(!self.index.is_ready());
         if self.limit_bytes != u64::MAX && blocks > 0 {
