@@ -195,6 +195,27 @@ impl Store {
         Ok(true)
     }
 
+    /// Bytes of the blocks that these items of a copy need (key, value, deadline), if there is no
+    /// room for them below the bound.
+    pub(in crate::engine) fn lacks_blocks_for_copy<'a>(
+        &self,
+        items: impl Iterator<Item = (&'a [u8], &'a [u8], Option<Time>)>,
+        now: Time,
+    ) -> u64 {
+        if self.limit_bytes == u64::MAX {
+            return 0;
+        }
+        let (mut bytes, mut opens) = (0, false);
+        for (key, value, deadline) in items {
+            let draft = Draft { key, value, big: false, deadline };
+            bytes += draft.len();
+            opens |= self.segments.needs_block(Region::Replica, &draft, now);
+        }
+        let block = self.arena.block_bytes();
+        let blocks = bytes / block + usize::from(opens) + usize::from(!self.index.is_ready());
+        if blocks == 0 || self.room_left(blocks as u64) { 0 } else { (blocks * block) as u64 }
+    }
+
     /// Does some of what changed roles ask for; whether there is more to do.
     pub(super) fn roles_step(&mut self, now: Time) -> bool {
         self.drop_step() || self.retag_step(now)
