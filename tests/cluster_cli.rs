@@ -7,7 +7,7 @@ mod common;
 use cluster::control::{
     Change, ControlCommand, ControlState, GroupChange, Health, Outcome, Settings, plan,
 };
-use cluster::node::{Addresses, ClientAddress, ClusterId, NodeId, Phase, Protocols, Registration};
+use cluster::node::{Addresses, ClientAddress, ClusterId, NodeId, Phase, Registration};
 use cluster::slot::Group;
 use cluster::time::Millis;
 use cluster_world::World;
@@ -44,19 +44,13 @@ fn node(number: u64) -> NodeId {
 fn registration(number: u64, port: u16) -> Registration {
     let client =
         ClientAddress { listener: String::new(), host: "127.0.0.1".into(), port, forward: false };
-    Registration {
-        node: node(number),
-        start: number,
-        addresses: Addresses {
-            control: format!("127.0.0.1:{}", 7100 + number),
-            data: format!("127.0.0.1:{}", 7300 + number),
-            clients: vec![client],
-        },
-        zone: format!("z{number}"),
-        protocol: Protocols { min: 1, max: 1 },
-        fingerprint: None,
-        restored: false,
-    }
+    let addresses = Addresses {
+        control: format!("127.0.0.1:{}", 7100 + number),
+        data: format!("127.0.0.1:{}", 7300 + number),
+        clients: vec![client],
+    };
+    let zone = format!("z{number}");
+    Registration { addresses, zone, ..Registration::new(node(number), number) }
 }
 
 impl Fake {

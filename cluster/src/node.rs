@@ -124,6 +124,22 @@ pub struct Registration {
     pub restored: bool,
 }
 
+impl Registration {
+    /// Of a start that says no more of itself: it is reached nowhere, speaks the first version of
+    /// the protocol alone, and comes back empty.
+    pub fn new(node: NodeId, start: u64) -> Registration {
+        Registration {
+            node,
+            start,
+            addresses: Addresses::default(),
+            zone: String::new(),
+            protocol: Protocols { min: 1, max: 1 },
+            fingerprint: None,
+            restored: false,
+        }
+    }
+}
+
 impl NodeId {
     /// The node with this number, or `None` for 0.
     pub fn new(number: u64) -> Option<NodeId> {

@@ -4,9 +4,7 @@ use cluster::control::{
     Change, ControlCommand, ControlState, Credential, GroupChange, GroupConfig, Outcome, Rejection,
     Settings, Token,
 };
-use cluster::node::{
-    Addresses, ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration,
-};
+use cluster::node::{ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration};
 use cluster::record::Epoch;
 use cluster::slot::Group;
 use proptest::prelude::*;
@@ -20,15 +18,8 @@ fn member(number: u64, incarnation: u64) -> Member {
 }
 
 fn registration(number: u64, start: u64, restored: bool) -> Registration {
-    Registration {
-        node: node(number),
-        start,
-        addresses: Addresses::default(),
-        zone: String::new(),
-        protocol: Protocols { min: 1, max: 2 },
-        fingerprint: None,
-        restored,
-    }
+    let protocol = Protocols { min: 1, max: 2 };
+    Registration { protocol, restored, ..Registration::new(node(number), start) }
 }
 
 fn formed(count: u64) -> ControlState {

@@ -5,9 +5,7 @@ use cluster::control::{
     Change, ControlCommand, ControlState, Credential, GroupChange, Health, Outcome, Position,
     Replication, Settings, plan, positions_wanted,
 };
-use cluster::node::{
-    Addresses, ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration,
-};
+use cluster::node::{ClusterId, Incarnation, Member, NodeId, Phase, Protocols, Registration};
 use cluster::record::{Epoch, Seq};
 use cluster::slot::{GROUPS, Group};
 use cluster::time::Millis;
@@ -51,15 +49,9 @@ impl World {
 
     fn registration(&mut self, number: u64, zones: u64, restored: bool) -> Registration {
         self.starts += 1;
-        Registration {
-            node: node(number),
-            start: self.starts,
-            addresses: Addresses::default(),
-            zone: format!("zone {}", number % zones),
-            protocol: Protocols { min: 1, max: 3 },
-            fingerprint: None,
-            restored,
-        }
+        let (zone, protocol) = (format!("zone {}", number % zones), Protocols { min: 1, max: 3 });
+        let new = Registration::new(node(number), self.starts);
+        Registration { zone, protocol, restored, ..new }
     }
 
     /// Every complete copy of an acting primary has all of its records.
@@ -451,6 +443,25 @@ fn a_group_whose_holders_stay_away_is_given_up_after_a_while() {
     world.wait(world.state.settings.lost_group_after_ms);
     world.settle();
     assert_eq!(world.state.groups_lost, lost);
+}
+
+#[test]
+fn a_copy_that_fell_behind_is_waited_for_where_no_other_is_left() {
+    let mut world = World::form(2, 3, 1);
+    let given_up_after_ms = world.state.settings.lost_group_after_ms;
+    for (away_ms, lost) in [(given_up_after_ms - 1, 0), (given_up_after_ms, u64::from(GROUPS))] {
+        world.kill(node(1));
+        world.settle();
+        world.kill(node(2));
+        world.start(node(2), 1, false);
+        world.wait(away_ms);
+        world.settle();
+        assert_eq!(world.state.groups_lost, lost);
+        // It was out of reach, and is the same start.
+        world.health.up.insert(node(1));
+        world.settle();
+    }
+    world.check_rest();
 }
 
 #[test]

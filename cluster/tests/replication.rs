@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use cluster::control::{Change, ControlCommand, ControlState, Position, Settings};
-use cluster::message::{Acked, Have, Message, ResyncBegin, ResyncEnd};
-use cluster::node::{Addresses, ClusterId, Incarnation, Member, NodeId, Protocols, Registration};
+use cluster::message::{Acked, Have, Message, ResyncBegin, ResyncEnd, STREAM_SALT};
+use cluster::node::{ClusterId, Incarnation, Member, NodeId, Registration};
+use cluster::record::frame::FrameWriter;
 use cluster::record::select::FrameParts;
-use cluster::record::{Epoch, GroupTime, Seq};
+use cluster::record::{Epoch, GroupTime, Header, Kind, Record, Seq};
 use cluster::replication::{DELAY_MS_MAX, Input, Mark, Output, Piece, Replication};
 use cluster::slot::Group;
 use cluster::time::Millis;
@@ -45,15 +46,7 @@ fn member(number: u64) -> Member {
 impl Pair {
     /// Two nodes; the first leads a group that the second keeps too.
     fn formed() -> Pair {
-        let nodes = (1..=2).map(|number| Registration {
-            node: member(number).node,
-            start: number,
-            addresses: Addresses::default(),
-            zone: String::new(),
-            protocol: Protocols { min: 1, max: 1 },
-            fingerprint: None,
-            restored: false,
-        });
+        let nodes = (1..=2).map(|number| Registration::new(member(number).node, number));
         let mut state = ControlState::blank();
         let (cluster, settings) = (ClusterId(1), Settings::default());
         state.apply(&ControlCommand::Form { cluster, settings, nodes: nodes.collect() });
@@ -197,27 +190,104 @@ fn writers_are_held_back_while_a_copy_is_far_behind_but_not_for_ever() {
     assert_eq!(pair.primary.delay_ms(), 0);
 }
 
+/// The side of a replica whose copy of the group stands at a record of the primary's epoch.
+struct Copy {
+    group: Group,
+    primary: Member,
+    replica: Replication<Numbers>,
+    now: Millis,
+}
+
+fn at(epoch: u64, seq: u64) -> Position {
+    Position { epoch: Epoch(epoch), seq: Seq(seq) }
+}
+
+impl Copy {
+    fn at(seq: u64) -> Copy {
+        let pair = Pair::formed();
+        let (group, primary, now) = (pair.group, member(1), pair.now);
+        let mut replica = Replication::new(pair.replica, [(group, at(1, seq))], 1000);
+        replica.handle(Input::Applied(&pair.state), now);
+        replica.handle(Input::PeerUp(primary), now);
+        Copy { group, primary, replica, now }
+    }
+
+    fn hears(&mut self, message: Message<'static>) {
+        self.replica.handle(Input::Message(self.primary.node, message), self.now);
+    }
+
+    fn begins(&mut self, id: u64) {
+        self.hears(Message::ResyncBegin(ResyncBegin { group: self.group, epoch: Epoch(1), id }));
+    }
+
+    fn end(&self, id: u64, seq: u64) -> ResyncEnd {
+        let (group, position, time) = (self.group, at(1, seq), GroupTime(1));
+        ResyncEnd { group, id, position, time, items: 0, digest: 0 }
+    }
+
+    /// A record comes; whether it is to be carried out.
+    fn takes_record(&mut self, seq: u64) -> bool {
+        let (mut bytes, mut applied) = (Vec::new(), false);
+        let mut frame = FrameWriter::begin(&mut bytes, STREAM_SALT);
+        let (group, epoch, time) = (self.group, Epoch(1), GroupTime(1));
+        let header = Header { kind: Kind::Effects, group, epoch, seq: Seq(seq), time };
+        frame.push(header, &[b"an effect"]).unwrap();
+        frame.finish();
+        let apply = |_: &Record<'_>| {
+            applied = true;
+            true
+        };
+        self.replica.append(self.primary.node, &bytes, self.now, apply).unwrap();
+        applied
+    }
+
+    fn is_to_be_verified(&mut self) -> bool {
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.replica.poll()).collect();
+        outputs.iter().any(|output| matches!(output, Output::Verify(_)))
+    }
+}
+
 #[test]
 fn what_a_node_had_counts_until_the_new_copy_is_whole() {
-    let pair = Pair::formed();
-    let at = |epoch, seq| Position { epoch: Epoch(epoch), seq: Seq(seq) };
-    let (group, primary, now) = (pair.group, member(1), pair.now);
-    let mut replica = Replication::<Numbers>::new(pair.replica, [(group, at(1, 7))], 1000);
-    replica.handle(Input::Applied(&pair.state), now);
-    replica.handle(Input::PeerUp(primary), now);
-    let begin = ResyncBegin { group, epoch: Epoch(1), id: 3 };
-    replica.handle(Input::Message(primary.node, Message::ResyncBegin(begin)), now);
-    assert!(replica.takes_chunk(primary.node, group, 3));
-    assert_eq!(replica.position(group), Some(at(1, 7)));
-    let end =
-        ResyncEnd { group, id: 3, position: at(1, 20), time: GroupTime(1), items: 0, digest: 0 };
-    replica.handle(Input::Message(primary.node, Message::ResyncEnd(end)), now);
-    assert_eq!(replica.position(group), Some(at(1, 7)));
-    replica.handle(Input::Verified(end, true), now);
-    assert_eq!(replica.position(group), Some(at(1, 20)));
+    let mut copy = Copy::at(7);
+    let (group, primary, now) = (copy.group, copy.primary.node, copy.now);
+    copy.begins(3);
+    assert!(copy.replica.takes_chunk(primary, group, 3));
+    assert_eq!(copy.replica.position(group), Some(at(1, 7)));
+    let end = copy.end(3, 20);
+    copy.hears(Message::ResyncEnd(end));
+    assert_eq!(copy.replica.position(group), Some(at(1, 7)));
+    copy.replica.handle(Input::Verified(end, true), now);
+    assert_eq!(copy.replica.position(group), Some(at(1, 20)));
     // What had to go before is not there any more.
-    let begin = ResyncBegin { group, epoch: Epoch(1), id: 4 };
-    replica.handle(Input::Message(primary.node, Message::ResyncBegin(begin)), now);
-    replica.void(group);
-    assert_eq!(replica.position(group), None);
+    copy.begins(4);
+    copy.replica.void(group);
+    assert_eq!(copy.replica.position(group), None);
+    assert!(!copy.takes_record(21));
+}
+
+#[test]
+fn a_copy_of_which_parts_are_missing_is_not_gone_on_with() {
+    let mut copy = Copy::at(7);
+    let (group, primary) = (copy.group, copy.primary);
+    copy.begins(3);
+    copy.replica.handle(Input::PeerDown(primary.node), copy.now);
+    assert!(!copy.replica.takes_chunk(primary.node, group, 3));
+    copy.replica.handle(Input::PeerUp(primary), copy.now);
+    copy.hears(Message::ResyncEnd(copy.end(3, 20)));
+    assert!(!copy.is_to_be_verified());
+    assert!(copy.takes_record(8));
+    assert_eq!(copy.replica.position(group), Some(at(1, 8)));
+}
+
+#[test]
+fn who_gets_records_instead_of_a_copy_takes_them_and_keeps_them() {
+    let mut copy = Copy::at(7);
+    copy.begins(3);
+    // The primary was asked again, and found the records.
+    assert!(copy.takes_record(8) && copy.takes_record(9));
+    copy.hears(Message::ResyncEnd(copy.end(3, 8)));
+    assert!(!copy.is_to_be_verified());
+    assert_eq!(copy.replica.position(copy.group), Some(at(1, 9)));
+    assert!(copy.takes_record(10));
 }

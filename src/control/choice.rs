@@ -70,20 +70,13 @@ fn choose(state: &ControlState, change: &mut GroupChange, positions: &Positions)
 mod tests {
     use super::{Positions, choose, rivals};
     use cluster::control::{Change, ControlCommand, ControlState, GroupChange, Position, Settings};
-    use cluster::node::{Addresses, ClusterId, Member, NodeId, Protocols, Registration};
+    use cluster::node::{ClusterId, Member, NodeId, Registration};
     use cluster::record::{Epoch, Seq};
     use cluster::slot::Group;
 
     fn formed(factor: u8) -> ControlState {
-        let registration = |number| Registration {
-            node: NodeId::new(number).expect("not 0"),
-            start: number,
-            addresses: Addresses::default(),
-            zone: String::new(),
-            protocol: Protocols { min: 1, max: 1 },
-            fingerprint: None,
-            restored: false,
-        };
+        let node = |number| NodeId::new(number).expect("not 0");
+        let registration = |number| Registration::new(node(number), number);
         let mut state = ControlState::blank();
         let settings = Settings { factor, ..Settings::default() };
         let nodes = (1..=3).map(registration).collect();

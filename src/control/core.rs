@@ -339,7 +339,7 @@ mod tests {
     use crate::control::publish::Shared;
     use crate::control::transport::Caller;
     use cluster::control::{ControlCommand, ControlState, Settings};
-    use cluster::node::{Addresses, ClusterId, NodeId, Phase, Protocols, Registration};
+    use cluster::node::{ClusterId, NodeId, Phase, Registration};
     use std::sync::Arc;
 
     fn node(number: u64) -> NodeId {
@@ -347,15 +347,8 @@ mod tests {
     }
 
     fn registration(number: u64) -> Registration {
-        Registration {
-            node: node(number),
-            start: number,
-            addresses: Addresses::default(),
-            zone: String::new(),
-            protocol: Protocols { min: 1, max: 1 },
-            fingerprint: Some([u8::try_from(number).expect("small"); 32]),
-            restored: false,
-        }
+        let fingerprint = Some([u8::try_from(number).expect("small"); 32]);
+        Registration { fingerprint, ..Registration::new(node(number), number) }
     }
 
     fn formed(cluster: u128) -> ControlState {

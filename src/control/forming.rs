@@ -140,7 +140,7 @@ mod tests {
     use super::super::message::{Iam, Layout, Standing};
     use super::super::types::Seat;
     use super::{Answer, Decision, Wait, decide};
-    use cluster::node::{Addresses, ClusterId, NodeId, Protocols, Registration};
+    use cluster::node::{ClusterId, NodeId, Registration};
     use std::collections::{BTreeMap, BTreeSet};
 
     fn node(number: u64) -> NodeId {
@@ -152,15 +152,7 @@ mod tests {
     }
 
     fn answer(seed: &str, number: u64, standing: Standing) -> Answer {
-        let registration = Registration {
-            node: node(number),
-            start: 1,
-            addresses: Addresses::default(),
-            zone: String::new(),
-            protocol: Protocols { min: 1, max: 1 },
-            fingerprint: None,
-            restored: false,
-        };
+        let registration = Registration::new(node(number), 1);
         let (layout, store) = (Layout::new(0), number * 10);
         (seed.to_owned(), Ok(Iam { registration, layout, store, standing }))
     }

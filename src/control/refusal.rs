@@ -64,7 +64,7 @@ mod tests {
     use super::{ignored, told};
     use crate::control::message::Layout;
     use cluster::control::{Join, Outcome, Rejection, Settings};
-    use cluster::node::{Addresses, NodeId, Protocols, Registration};
+    use cluster::node::{NodeId, Protocols, Registration};
 
     #[test]
     fn layouts_are_compared() {
@@ -79,15 +79,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_would_do() {
-        let node = Registration {
-            node: NodeId::new(4).unwrap(),
-            start: 1,
-            addresses: Addresses::default(),
-            zone: String::new(),
-            protocol: Protocols { min: 1, max: 2 },
-            fingerprint: None,
-            restored: false,
-        };
+        let protocol = Protocols { min: 1, max: 2 };
+        let node = Registration { protocol, ..Registration::new(NodeId::new(4).unwrap(), 1) };
         let why = told(&Outcome::Rejected(Rejection::Protocol), &node, 3);
         assert!(why.starts_with("this node speaks protocol 1 to 2, the cluster 3"), "{why}");
     }

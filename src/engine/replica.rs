@@ -91,7 +91,7 @@ impl Engine {
     pub fn follow(&self, header: &Header, payload: &Bytes) -> Result<Followed, FollowError> {
         let group = header.group;
         let effects = self.read(group, payload)?;
-        self.widen_for(group, &effects);
+        self.widen_for(group, &effects, header.time);
         let mut guard = self.lock(self.shard_of_group(group));
         if guard.store().role(group) != Role::Replica || !guard.store().is_whole(group) {
             return Ok(Followed::NotReplica);
@@ -135,7 +135,7 @@ impl Engine {
     /// Why it was not.
     pub fn copy(&self, group: Group, payload: &Bytes) -> Result<(), FollowError> {
         let effects = self.read(group, payload)?;
-        self.widen_for(group, &effects);
+        self.widen_for(group, &effects, GroupTime(0));
         let mut guard = self.lock(self.shard_of_group(group));
         // None of it was dead when the walk came by, whatever time it is here.
         Engine::replay(guard.store(), group, effects, GroupTime(0))
@@ -207,16 +207,25 @@ impl Engine {
         Ok(effects)
     }
 
-    /// Gives a shard a larger part of the bound, if it needs one for large values of a copy.
-    fn widen_for(&self, group: Group, effects: &[Ready<'_>]) {
-        let large = effects.iter().filter_map(|ready| ready.large.as_ref());
-        let bytes: u64 = large.map(|value| value.len() as u64).sum();
-        if bytes == 0 || self.max_memory().is_none() {
+    /// Gives a shard a larger part of the bound, if it needs one for what comes to a copy: that
+    /// shall not push out what is led while other shards have room.
+    fn widen_for(&self, group: Group, effects: &[Ready<'_>], time: GroupTime) {
+        if self.max_memory().is_none() {
             return;
         }
         let shard = self.shard_of_group(group);
-        if self.lock(shard).store().is_narrow_for(bytes) {
-            self.divide(Some((shard, bytes)));
+        let large = effects.iter().filter_map(|ready| ready.large.as_ref());
+        let large_bytes: u64 = large.map(|value| value.len() as u64).sum();
+        let small = effects.iter().filter_map(Ready::small);
+        let wanting = {
+            let mut guard = self.lock(shard);
+            let store = guard.store();
+            let is_narrow = large_bytes > 0 && store.is_narrow_for(large_bytes);
+            let blocks_bytes = store.lacks_blocks_for_copy(small, replay_now(time));
+            blocks_bytes + if is_narrow { large_bytes } else { 0 }
+        };
+        if wanting > 0 {
+            self.divide(Some((shard, wanting)));
         }
     }
 
@@ -228,8 +237,7 @@ impl Engine {
         time: GroupTime,
     ) -> Result<(), FollowError> {
         let mode = store.journal().map(Journal::follow);
-        // The command's own time may have been a little behind its record's.
-        let now = Time(time.0.saturating_sub(REPLAY_LATE_MS));
+        let now = replay_now(time);
         let mut done = Ok(());
         for Ready { effect, key, large } in effects {
             if let Err(Full) = apply_one(store, group, &effect, key.as_ref(), large.as_ref(), now) {
@@ -252,6 +260,23 @@ struct Ready<'p> {
     effect: Effect<'p>,
     key: Option<Key<'p>>,
     large: Option<Bytes>,
+}
+
+impl<'p> Ready<'p> {
+    /// Key, value and deadline of what is stored in a segment.
+    fn small(&self) -> Option<(&'p [u8], &'p [u8], Option<Time>)> {
+        match (&self.effect, &self.key, &self.large) {
+            (Effect::Set { value, deadline, .. }, Some(key), None) => {
+                Some((key.bytes, value, *deadline))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What time it is for the items of a record: the command's own may have been a little behind it.
+fn replay_now(time: GroupTime) -> Time {
+    Time(time.0.saturating_sub(REPLAY_LATE_MS))
 }
 
 fn position(guard: &mut ShardGuard<'_>, group: Group) -> (Epoch, Seq, GroupTime) {

@@ -110,17 +110,22 @@ impl Inner {
             return Ok(());
         };
         let (Some(core), engine) = (&mut self.core, &self.engine) else { return Ok(()) };
+        let mut void = Vec::new();
         let applied = core.append(from, &frame, now(), |record| {
             let payload = frame.slice_ref(record.payload);
             match engine.follow(&record.header, &payload) {
                 Ok(Followed::Applied | Followed::Known) => true,
                 other => {
-                    let group = record.header.group.number();
-                    tracing::warn!(group, seq = record.header.seq.0, ?other, "a copy is void");
+                    let group = record.header.group;
+                    let (number, seq) = (group.number(), record.header.seq.0);
+                    tracing::warn!(group = number, seq, ?other, "a copy is void");
+                    void.push(group);
                     false
                 }
             }
         });
+        // Nobody is to take such a copy for a whole one, in a failover least of all.
+        void.into_iter().for_each(|group| self.begin_copy(group));
         applied.map_err(|error| {
             tracing::warn!(node = from.number(), ?error, "records that are none");
         })

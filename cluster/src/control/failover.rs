@@ -51,7 +51,7 @@ pub(super) fn fail_over(
     }
     match most_complete(config, &copies) {
         Some(to) => Some(Change::Failover { from, to }),
-        None => begin_anew(state, health, config),
+        None => begin_anew(state, health, now, config),
     }
 }
 
@@ -66,11 +66,16 @@ fn most_complete(config: &GroupConfig, copies: &[(Member, Position)]) -> Option<
     best.map(|(member, _)| *member)
 }
 
-/// No copy is left: the first wanted node that is up begins an empty one. A learner that is up and
-/// has not said what it has is waited for.
-fn begin_anew(state: &ControlState, health: &Health, config: &GroupConfig) -> Option<Change> {
-    let silent = |member: Member| !health.answered.contains(&member.node);
-    if !state.is_async() || state.live_holders(config, health).any(silent) {
+/// No copy is left: the first wanted node that is up begins an empty one. A learner that has not
+/// said what it has is waited for, be it up or away: it may have a copy that had fallen behind.
+fn begin_anew(
+    state: &ControlState,
+    health: &Health,
+    now: Millis,
+    config: &GroupConfig,
+) -> Option<Change> {
+    let mut learners = config.learners.iter().filter_map(|&node| state.member(node));
+    if !state.is_async() || learners.any(|member| state.may_return(member, health, now)) {
         return None;
     }
     let able = |node: &NodeId| {
@@ -99,7 +104,7 @@ impl ControlState {
         in_sync.chain(learners).filter(|member| health.is_up(member.node))
     }
 
-    /// Whether this complete copy may still turn up: its node is not known to have lost it.
+    /// Whether this copy may still turn up: its node is not known to have lost it.
     fn may_return(&self, member: Member, health: &Health, now: Millis) -> bool {
         let given_up_after = self.settings.lost_group_after_ms;
         if !self.is_current(member) {

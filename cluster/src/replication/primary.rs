@@ -188,6 +188,7 @@ impl<P: Piece> Replication<P> {
     pub(super) fn peer_down(&mut self, node: NodeId, now: Millis) {
         for group in Group::all() {
             self.unlink(node, group, now);
+            self.forget_resync(node, group);
         }
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.up = None;

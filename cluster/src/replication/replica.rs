@@ -54,15 +54,14 @@ impl Held {
     }
 
     /// A record fits behind one of its own epoch, or begins an epoch: the primary, which was told
-    /// the copy's position, has begun it there.
+    /// the copy's position, has begun it there. Whoever sends such a record has given up what it
+    /// may have begun to send of the whole group, or sent it before.
     fn fit(&self, from: NodeId, header: &Header) -> Fit {
         let is_of_log = matches!(header.kind, Kind::Effects | Kind::EpochStart);
         if !self.follows(from) || header.epoch != self.epoch || !is_of_log {
             return Fit::Foreign;
         }
-        let Some(at) = self.position.filter(|_| self.resync.is_none()) else {
-            return Fit::Foreign;
-        };
+        let Some(at) = self.position else { return Fit::Foreign };
         let begins = header.kind == Kind::EpochStart;
         if at.epoch == header.epoch && header.seq <= at.seq {
             Fit::Known
@@ -135,10 +134,27 @@ impl<P: Piece> Replication<P> {
         self.held_mut(group).position = None;
     }
 
-    pub(super) fn resync_end(&mut self, from: NodeId, end: ResyncEnd) {
-        if self.takes_chunk(from, end.group, end.id) {
-            self.outputs.push_back(Output::Verify(end));
+    /// Nothing more comes from the node: what it has begun to send of the group is not gone on
+    /// with, for parts of it are missing.
+    pub(super) fn forget_resync(&mut self, from: NodeId, group: Group) {
+        let held = self.held_mut(group);
+        if held.primary == Some(from) {
+            held.resync = None;
         }
+    }
+
+    pub(super) fn resync_end(&mut self, from: NodeId, end: ResyncEnd) {
+        if !self.takes_chunk(from, end.group, end.id) {
+            return;
+        }
+        let held = self.held_mut(end.group);
+        let is_old = |at: Position| at.epoch == held.epoch && at.seq > end.position.seq;
+        if held.position.is_some_and(is_old) {
+            // The primary has gone on with records since: what they made is not taken back.
+            held.resync = None;
+            return;
+        }
+        self.outputs.push_back(Output::Verify(end));
     }
 
     pub(super) fn verified(&mut self, end: &ResyncEnd, matches: bool) {

@@ -5,7 +5,7 @@ use super::process::{Process, Sent};
 use super::raft::Raft;
 use cluster::control::{ControlCommand, Settings};
 use cluster::message::{Message, MessageError};
-use cluster::node::{Addresses, ClusterId, Incarnation, Member, NodeId, Protocols, Registration};
+use cluster::node::{ClusterId, Incarnation, Member, NodeId, Registration};
 use cluster::replication::{Input, TICK_MS};
 use cluster::routing::{Access, Route, route};
 use cluster::slot::{GROUPS, Group};
@@ -70,15 +70,7 @@ pub(crate) fn mixed(state: &mut u64) -> u64 {
 }
 
 pub(crate) fn registration(node: NodeId, start: u64, restored: bool) -> Registration {
-    Registration {
-        node,
-        start,
-        addresses: Addresses::default(),
-        zone: String::new(),
-        protocol: Protocols { min: 1, max: 1 },
-        fingerprint: None,
-        restored,
-    }
+    Registration { restored, ..Registration::new(node, start) }
 }
 
 impl World {

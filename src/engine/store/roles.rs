@@ -175,6 +175,7 @@ impl Store {
         draft: &Draft<'_>,
         now: Time,
     ) -> Result<bool, Full> {
+        self.segments.begin_step();
         let blocks = u64::from(self.segments.needs_block(Region::Replica, draft, now))
             + u64::from(!self.index.is_ready());
         if self.limit_bytes != u64::MAX && blocks > 0 {
@@ -192,6 +193,27 @@ impl Store {
             }
         }
         Ok(true)
+    }
+
+    /// Bytes of the blocks that these items of a copy need (key, value, deadline), if there is no
+    /// room for them below the bound.
+    pub(in crate::engine) fn lacks_blocks_for_copy<'a>(
+        &self,
+        items: impl Iterator<Item = (&'a [u8], &'a [u8], Option<Time>)>,
+        now: Time,
+    ) -> u64 {
+        if self.limit_bytes == u64::MAX {
+            return 0;
+        }
+        let (mut bytes, mut opens) = (0, false);
+        for (key, value, deadline) in items {
+            let draft = Draft { key, value, big: false, deadline };
+            bytes += draft.len();
+            opens |= self.segments.needs_block(Region::Replica, &draft, now);
+        }
+        let block = self.arena.block_bytes();
+        let blocks = bytes / block + usize::from(opens) + usize::from(!self.index.is_ready());
+        if blocks == 0 || self.room_left(blocks as u64) { 0 } else { (blocks * block) as u64 }
     }
 
     /// Does some of what changed roles ask for; whether there is more to do.

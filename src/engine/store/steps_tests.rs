@@ -174,3 +174,19 @@ fn copies_that_become_ones_own_move_in_bounded_steps() {
     Group::all().for_each(|group| store.set_role(group, Role::Primary));
     assert!(tidy(&mut store, now) > 10, "11 MB were moved in a few steps");
 }
+
+#[test]
+fn copies_beyond_the_bound_are_taken_in_bounded_steps() {
+    use crate::engine::store::roles::Role;
+    use cluster::slot::Group;
+
+    let mut store = store(Policy::TinyLfu, Some(BOUND), None);
+    let now = Time(1_700_000_000_000);
+    Group::all().for_each(|group| store.set_role(group, Role::Replica));
+    // Twice the bound with no upkeep between: what earlier writes did is not this one's work.
+    for i in 0..2 * BOUND / 11_000 {
+        let name = i.to_le_bytes();
+        let key = Key::new(&name, &HashSeed::new(7));
+        store.set(&key, Value::Slice(&[b'v'; 11_000]), None, now).expect("copies have room");
+    }
+}
