@@ -16,7 +16,7 @@ use super::item::{self, Draft, Raw};
 use crate::command::Time;
 use class::{CLASSES, Class, class_from_ms, class_ms, class_of};
 use regions::{List, NONE, REGIONS, Sums};
-use segment::{BINS, Segment};
+use segment::{BINS, Segment, bin_ms};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -306,7 +306,7 @@ impl Segments {
             opened: now,
             deadline_max: Time(0),
             bins_from: now.0 + class_from_ms(class),
-            bin_ms: class_ms(class) / 8,
+            bin_ms: bin_ms(class_ms(class)),
             bins: [0; BINS],
         };
         let id = match self.free.pop() {
