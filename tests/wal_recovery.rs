@@ -6,7 +6,7 @@ use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::slot::Group;
 use crabcache::wal::recovery::header::{FileHeader, HEADER_BYTES, Sort};
 use crabcache::wal::recovery::repair::{Action, Repair, repair};
-use crabcache::wal::recovery::{BadPayload, Outcome, Target, Why, recover, verify};
+use crabcache::wal::recovery::{BadPayload, Outcome, RecoveryError, Target, Why, recover, verify};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,6 +48,17 @@ impl Disk {
         Disk(dir)
     }
 
+    /// With these files.
+    fn with<'a>(files: impl IntoIterator<Item = &'a Bytes>) -> Disk {
+        let disk = Disk::new();
+        files.into_iter().for_each(|file| disk.write(file));
+        disk
+    }
+
+    fn log(&self) -> PathBuf {
+        self.0.path().join("wal")
+    }
+
     fn path(&self, sort: Sort, number: u64) -> PathBuf {
         let folder = if sort == Sort::Segment { "wal" } else { "snapshots" };
         self.0.path().join(folder).join(sort.name(number))
@@ -58,10 +69,13 @@ impl Disk {
     }
 
     fn recover(&self, threads: usize) -> (Model, Outcome) {
+        self.try_recover(threads).expect("recovered")
+    }
+
+    fn try_recover(&self, threads: usize) -> Result<(Model, Outcome), RecoveryError> {
         let memory = Memory::default();
-        let dir = self.0.path().join("wal");
-        let outcome = recover(&dir, threads, &memory, &|_| ()).expect("recovered");
-        (memory.0.into_inner().expect("no panic"), outcome)
+        let outcome = recover(&self.log(), threads, &memory, &|_| ())?;
+        Ok((memory.0.into_inner().expect("no panic"), outcome))
     }
 }
 
@@ -137,9 +151,8 @@ fn a_tear_at_every_byte_leaves_the_whole_frames_before_it() {
         file.set(3, seq).set(4, seq);
     });
     for torn in 0..=file.bytes.len() {
-        let disk = Disk::new();
         let part = Bytes { bytes: file.bytes[..torn].to_vec(), ..file.clone() };
-        disk.write(&part);
+        let disk = Disk::with([&part]);
         let (found, outcome) = disk.recover(1 + torn % 3);
         let whole = file.ends.iter().filter(|end| **end <= torn).count() as u64;
         assert_eq!(found, model(&[(3, 1..=whole.div_ceil(2)), (4, 1..=whole / 2)]), "{torn}");
@@ -159,16 +172,13 @@ fn a_flipped_bit_anywhere_in_a_synced_segment_is_named() {
     file.set(3, 1).set(4, 1).set(3, 2).set(4, 2).synced();
     let whole = model(&[(3, 1..=2), (4, 1..=2)]);
     for at in (0..36).chain(HEADER_BYTES as usize..file.bytes.len()) {
-        let disk = Disk::new();
         let mut damaged = file.clone();
         damaged.bytes[at] ^= 1 << (at % 8);
-        disk.write(&damaged);
-        let memory = Memory::default();
-        let Ok(outcome) = recover(&disk.0.path().join("wal"), 2, &memory, &|_| ()) else {
+        let disk = Disk::with([&damaged]);
+        let Ok((found, outcome)) = disk.try_recover(2) else {
             assert!(at < 36, "{at}: refused");
             continue;
         };
-        let found = memory.0.into_inner().expect("no panic");
         assert!(is_beginning(&found, &whole), "{at}: {found:?}");
         if at < file.ends[3] {
             let lost = |group| found.get(&group) != whole.get(&group);
@@ -184,9 +194,8 @@ fn a_flipped_bit_anywhere_in_a_synced_segment_is_named() {
 
 /// What a verification leaves of a file.
 fn memory_of(file: &Bytes) -> Vec<u8> {
-    let disk = Disk::new();
-    disk.write(file);
-    let _ = verify(&disk.0.path().join("wal"));
+    let disk = Disk::with([file]);
+    let _ = verify(&disk.log());
     fs::read(disk.path(file.sort, file.number)).expect("still there")
 }
 
@@ -205,12 +214,9 @@ fn snapshot(number: u64, groups: &[(u16, u64)]) -> Bytes {
 
 #[test]
 fn a_snapshot_and_the_log_behind_it() {
-    let disk = Disk::new();
-    disk.write(&snapshot(1, &[(3, 2), (4, 1)]));
-    disk.write(&snapshot(2, &[(3, 4)]));
     let mut log = Bytes::new(Sort::Segment, 7);
     log.set(3, 3).set(4, 2).set(3, 4).set(3, 5).synced();
-    disk.write(&log);
+    let disk = Disk::with([&snapshot(1, &[(3, 2), (4, 1)]), &snapshot(2, &[(3, 4)]), &log]);
     for threads in 1..4 {
         let (found, outcome) = disk.recover(threads);
         assert_eq!(found, model(&[(3, 1..=5), (4, 1..=2)]));
@@ -225,24 +231,19 @@ fn a_flipped_bit_anywhere_in_a_snapshot_falls_back_or_is_named() {
     let newer = snapshot(2, &[(3, 3)]);
     for at in (0..36).chain(HEADER_BYTES as usize..newer.bytes.len()) {
         for reaches_back in [true, false] {
-            let disk = Disk::new();
-            disk.write(&snapshot(1, &[(3, 1)]));
             let mut damaged = newer.clone();
             damaged.bytes[at] ^= 1 << (at % 8);
-            disk.write(&damaged);
             let mut log = Bytes::new(Sort::Segment, 1);
             let first = if reaches_back { 2 } else { 4 };
             (first..=5).for_each(|seq| {
                 log.set(3, seq);
             });
             log.synced();
-            disk.write(&log);
-            let memory = Memory::default();
-            let Ok(outcome) = recover(&disk.0.path().join("wal"), 2, &memory, &|_| ()) else {
+            let disk = Disk::with([&snapshot(1, &[(3, 1)]), &damaged, &log]);
+            let Ok((found, outcome)) = disk.try_recover(2) else {
                 assert!(at < 36, "{at}: refused");
                 continue;
             };
-            let found = memory.0.into_inner().expect("no panic");
             assert!(outcome.damages.iter().any(|damage| damage.snapshot), "{at}");
             let last = if reaches_back { 5 } else { 1 };
             assert_eq!(found, model(&[(3, 1..=last)]), "{at}");
@@ -253,11 +254,9 @@ fn a_flipped_bit_anywhere_in_a_snapshot_falls_back_or_is_named() {
 
 #[test]
 fn an_unfinished_snapshot_does_not_count() {
-    let disk = Disk::new();
-    disk.write(&snapshot(1, &[(3, 1)]));
     let mut open = snapshot(2, &[(3, 3)]);
     open.bytes.truncate(open.ends[open.ends.len() - 2]);
-    disk.write(&open);
+    let disk = Disk::with([&snapshot(1, &[(3, 1)]), &open]);
     let (found, outcome) = disk.recover(1);
     assert_eq!(found, model(&[(3, 1..=1)]));
     assert_eq!(why(&outcome, 3), Some(Why::Snapshot));
@@ -265,10 +264,9 @@ fn an_unfinished_snapshot_does_not_count() {
 
 #[test]
 fn frames_of_a_batch_stand_in_any_order() {
-    let disk = Disk::new();
     let mut log = Bytes::new(Sort::Segment, 1);
     log.set(3, 2).set(3, 3).set(4, 1).set(3, 1).synced();
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(3, 1..=3), (4, 1..=1)]));
     assert!(outcome.is_sound() && outcome.truncate.is_empty());
@@ -276,12 +274,11 @@ fn frames_of_a_batch_stand_in_any_order() {
 
 #[test]
 fn no_half_of_a_frame_counts() {
-    let disk = Disk::new();
     let mut log = Bytes::new(Sort::Segment, 1);
     let both: [(Header, &[u8]); 2] =
         [(header(Kind::Effects, 3, 2), b"x"), (header(Kind::Effects, 4, 2), b"y")];
     log.set(3, 1).frame(&both).set(3, 3);
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(3, 1..=1)]));
     let groups: Vec<u16> = outcome.truncate.iter().map(|(g, ..)| g.number()).collect();
@@ -294,14 +291,12 @@ fn no_half_of_a_frame_counts() {
 
 #[test]
 fn what_was_truncated_stays_away_even_behind_a_newer_snapshot() {
-    let disk = Disk::new();
     let mut old = Bytes::new(Sort::Segment, 1);
     let gone = header(Kind::Effects, 3, 3);
     old.set(3, 1).frame(&[(gone, b"old")]);
-    disk.write(&old);
     let mut new = Bytes::new(Sort::Segment, 2);
     new.frame(&[(header(Kind::Truncate, 3, 1), b"")]).set(3, 2).set(3, 3).synced();
-    disk.write(&new);
+    let disk = Disk::with([&old, &new]);
     assert_eq!(disk.recover(1).0, model(&[(3, 1..=3)]));
     disk.write(&snapshot(1, &[(3, 2)]));
     let (found, outcome) = disk.recover(2);
@@ -316,7 +311,6 @@ fn later(kind: Kind, group: u16, epoch: u64, seq: u64) -> Header {
 
 #[test]
 fn a_group_that_begins_and_is_dropped_in_one_frame_is_gone() {
-    let disk = Disk::new();
     let mut log = Bytes::new(Sort::Segment, 1);
     log.set(3, 1).set(3, 2).frame(&[
         (header(Kind::Effects, 4, 1), &value(4, 1)),
@@ -324,7 +318,7 @@ fn a_group_that_begins_and_is_dropped_in_one_frame_is_gone() {
         (later(Kind::Drop, 3, 2, 3), b""),
     ]);
     log.synced();
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(4, 1..=1)]));
     assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
@@ -342,12 +336,10 @@ fn a_group_that_begins_and_is_dropped_in_one_frame_is_gone() {
 
 #[test]
 fn a_copy_received_again_counts_behind_an_older_drop() {
-    let disk = Disk::new();
     let mut log = Bytes::new(Sort::Segment, 1);
     log.set(3, 1).set(3, 2).frame(&[(header(Kind::Drop, 3, 2), b"")]);
     log.frame(&[(header(Kind::Base, 3, 2), b"")]).set(3, 3).set(4, 1).synced();
-    disk.write(&log);
-    disk.write(&snapshot(1, &[(3, 2)]));
+    let disk = Disk::with([&log, &snapshot(1, &[(3, 2)])]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(3, 1..=3), (4, 1..=1)]));
     assert!(outcome.is_sound() && outcome.unsaved.is_empty(), "{outcome:?}");
@@ -361,12 +353,11 @@ fn a_copy_received_again_counts_behind_an_older_drop() {
 #[test]
 fn a_copy_that_no_snapshot_holds_is_none() {
     for older in [false, true] {
-        let disk = Disk::new();
         let mut log = Bytes::new(Sort::Segment, 1);
         log.set(3, 1).frame(&[(header(Kind::Drop, 3, 1), b"")]);
         log.frame(&[(header(Kind::Effects, 4, 1), &value(4, 1)), (header(Kind::Base, 3, 5), b"")]);
         log.frame(&[(header(Kind::Effects, 3, 6), b"x"), (header(Kind::Effects, 4, 2), b"4:2")]);
-        disk.write(log.synced());
+        let disk = Disk::with([&*log.synced()]);
         if older {
             disk.write(&snapshot(1, &[(3, 1)]));
         }
@@ -384,7 +375,6 @@ fn a_copy_that_no_snapshot_holds_is_none() {
 
 #[test]
 fn leftovers_of_an_earlier_use_are_nothing() {
-    let disk = Disk::new();
     let mut before = Bytes::new(Sort::Segment, 1);
     (1..=9).for_each(|seq| {
         before.set(9, seq);
@@ -394,7 +384,7 @@ fn leftovers_of_an_earlier_use_are_nothing() {
     let used = log.bytes.len();
     log.bytes.extend_from_slice(&before.bytes[used..]);
     log.bytes.resize(2 * HEADER_BYTES as usize, 0);
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(3, 1..=2)]));
     assert!(outcome.is_sound() && outcome.cut.is_none(), "{outcome:?}");
@@ -406,8 +396,7 @@ fn a_hole_is_a_cut_behind_the_last_sync_and_damage_before() {
     log.set(3, 1).synced().set(3, 2).set(3, 3);
     let (from, to) = (log.ends[1], log.ends[2]);
     log.bytes[from..to].fill(0);
-    let disk = Disk::new();
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(1);
     assert_eq!(found, model(&[(3, 1..=1)]));
     let cut = outcome.cut.clone().expect("a cut");
@@ -431,7 +420,7 @@ fn a_missing_file_is_damage_until_it_is_given_up() {
     assert_eq!(found, model(&[(3, 1..=1), (4, 1..=2)]));
     assert!(outcome.damages[0].path.ends_with(Sort::Segment.name(2)));
     assert_eq!(why(&outcome, 3), Some(Why::Gap));
-    let dir = disk.0.path().join("wal");
+    let dir = disk.log();
     let said = repair(&dir, Repair { dry_run: true, force: true }).expect("said");
     assert!(matches!(said[0], Action::Salvage(_)), "{said:?}");
     assert_eq!(disk.recover(1).1.damages.len(), 1);
@@ -441,10 +430,9 @@ fn a_missing_file_is_damage_until_it_is_given_up() {
 
 #[test]
 fn a_payload_that_is_not_understood_ends_its_group_only() {
-    let disk = Disk::new();
     let mut log = Bytes::new(Sort::Segment, 1);
     log.set(3, 1).frame(&[(header(Kind::Effects, 3, 2), b"bad")]).set(3, 3).set(4, 1);
-    disk.write(&log);
+    let disk = Disk::with([&log]);
     let (found, outcome) = disk.recover(2);
     assert_eq!(found, model(&[(3, 1..=1), (4, 1..=1)]));
     assert_eq!(why(&outcome, 3), Some(Why::Payload));
@@ -481,8 +469,7 @@ proptest! {
             (3, 1..=seqs[3])]);
         let end = log.bytes.len().saturating_sub(torn).max(HEADER_BYTES as usize);
         log.bytes.truncate(end);
-        let disk = Disk::new();
-        disk.write(&log);
+        let disk = Disk::with([&log]);
         let (found, outcome) = disk.recover(threads);
         prop_assert!(is_beginning(&found, &whole));
         prop_assert!(outcome.is_sound(), "{outcome:?}");

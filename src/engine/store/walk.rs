@@ -1,17 +1,29 @@
 //! Looking at many items: the walk of a group in hash order, and a pick by chance.
 
-use super::{Item, Key, Store, index};
+use super::{Item, Key, Store, index, prefetch};
 use crate::command::Time;
 use cluster::slot::{GROUPS, Group};
 
 /// Groups tried by `random` before it looks at all of them.
 const RANDOM_TRIES: u64 = 64;
+/// So many items before its turn the rest of an item is asked for, beyond its first cache line.
+const WALK_AHEAD: usize = 8;
+
+/// How many items a step of a walk looks at.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// So many are enough where a leaf ends.
+    enough: usize,
+    /// With so many it ends in the middle of one.
+    most: usize,
+}
 
 impl Store {
     /// Visits live items of a group in hash order, from position `from` on, until `want` were seen,
-    /// dead ones included, if there are as many; always all of one position. Returns where to go
-    /// on, or `None` at the end of the group. Items that stay are visited exactly once by a walk
-    /// that starts at 0 and goes on where it is told, whatever else comes and goes meanwhile.
+    /// dead ones included, or half of them where a leaf ends, if there are as many; always all of
+    /// one position. Returns where to go on, or `None` at the end of the group. Items that stay are
+    /// visited exactly once by a walk that starts at 0 and goes on where it is told, whatever else
+    /// comes and goes meanwhile.
     pub fn walk(
         &self,
         group: Group,
@@ -20,15 +32,31 @@ impl Store {
         now: Time,
         visit: impl FnMut(&[u8], Item<'_>),
     ) -> Option<u32> {
-        self.walk_counted(group, from, want, now, &mut 0, visit)
+        // All names of a leaf are looked at to begin in its middle.
+        let bounds = Bounds { enough: want.div_ceil(2), most: want };
+        self.walk_within(group, from, bounds, now, &mut 0, visit)
     }
 
-    /// As [`Store::walk`]; `seen` is how many items were looked at, dead ones included.
+    /// As [`Store::walk`], but until all of `want` were seen; `seen` is how many items were looked
+    /// at, dead ones included.
     pub(in crate::engine) fn walk_counted(
         &self,
         group: Group,
         from: u32,
         want: usize,
+        now: Time,
+        seen: &mut usize,
+        visit: impl FnMut(&[u8], Item<'_>),
+    ) -> Option<u32> {
+        let bounds = Bounds { enough: want, most: want };
+        self.walk_within(group, from, bounds, now, seen, visit)
+    }
+
+    fn walk_within(
+        &self,
+        group: Group,
+        from: u32,
+        Bounds { enough, most }: Bounds,
         now: Time,
         seen: &mut usize,
         mut visit: impl FnMut(&[u8], Item<'_>),
@@ -38,6 +66,8 @@ impl Store {
         loop {
             words.clear();
             let next = self.index.leaf_at(self.local(group), position, &mut words)?;
+            // Items of a leaf stand anywhere: one after the other they would be waited for.
+            words.iter().for_each(|w| prefetch(self.segments.address(w.offset())));
             order.clear();
             order.extend(words.iter().filter_map(|w| {
                 let at = Key::position_of(self.segments.item(w.offset()).key, &self.seed);
@@ -45,8 +75,13 @@ impl Store {
             }));
             order.sort_unstable();
             let mut last = None;
-            for &(at, offset) in &order {
-                if *seen >= want && last != Some(at) {
+            for (i, &(at, offset)) in order.iter().enumerate() {
+                if let Some(&(_, ahead)) = order.get(i + WALK_AHEAD) {
+                    let item = self.segments.address(ahead);
+                    prefetch(item.wrapping_add(64));
+                    prefetch(item.wrapping_add(128));
+                }
+                if *seen >= most && last != Some(at) {
                     return Some(at);
                 }
                 last = Some(at);
@@ -57,7 +92,7 @@ impl Store {
                 }
             }
             position = u32::try_from(next).ok()?;
-            if *seen >= want {
+            if *seen >= enough {
                 return Some(position);
             }
         }

@@ -94,6 +94,7 @@ impl FrameStream {
         let mut chunk = Vec::new();
         read_no_further(&self.file);
         while self.end.saturating_sub(from) > HEAD_BYTES as u64 {
+            forget_pages(&self.file, from);
             let Some((data, hole)) = written_from(&self.file, from, self.end)? else {
                 return Ok(None);
             };
@@ -208,6 +209,15 @@ fn read_no_further(file: &File) {
     let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
 }
 
+/// Asks the system to forget the pages of a file from `from` on: what it read ahead of the last
+/// whole frame is mostly blank, and counts as data while it is in memory. Only a hint; what is not
+/// on disk yet stays.
+fn forget_pages(file: &File, from: u64) {
+    let Ok(from) = libc::off_t::try_from(from) else { return };
+    // SAFETY: a descriptor of our own; no memory.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), from, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// From where to where, from `from` on and before `end`, the file holds something: what was never
 /// written reads as zeros, and need not be read. `None`: nowhere.
 fn written_from(file: &File, from: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
@@ -243,12 +253,15 @@ fn length_of(head: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::FrameStream;
+    use super::{FrameStream, forget_pages, written_from};
+    use crate::limits::WAL_BLOCK_BYTES;
+    use crate::wal::files::{AlignedBytes, Files, SystemFiles};
     use cluster::record::frame::FrameWriter;
     use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
     use cluster::slot::Group;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
 
     fn frame(salt: Salt, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -296,5 +309,42 @@ mod tests {
             let place = Some(END - length as u64).filter(|_| cut == 0);
             assert_eq!(stream.find_frame(0).expect("read"), place);
         }
+    }
+
+    /// Bytes that this thread has read, if the system counts them.
+    fn bytes_read() -> Option<u64> {
+        let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+        counts.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
+    }
+
+    /// A file with a frame and much space behind it that was never written, all of it in memory.
+    fn blank_in_memory(path: &Path, frame: &[u8], bytes: u64) -> File {
+        let mut file = SystemFiles.create(path, bytes).expect("a file");
+        let mut block = AlignedBytes::zeroed(WAL_BLOCK_BYTES);
+        block[..frame.len()].copy_from_slice(frame);
+        file.write_at(&block, 0).expect("written");
+        file.sync().expect("synced");
+        assert_eq!(std::fs::read(path).expect("read").len() as u64, bytes);
+        File::open(path).expect("the file")
+    }
+
+    #[test]
+    fn blank_pages_in_memory_are_not_searched() {
+        const BYTES: u64 = 16 << 20;
+        let folder = tempfile::tempdir().expect("a folder");
+        let salt = Salt::new(7).expect("a salt");
+        let frame = frame(salt, b"the only one");
+        let file = blank_in_memory(&folder.path().join("tried"), &frame, BYTES);
+        forget_pages(&file, 1);
+        let blank = WAL_BLOCK_BYTES as u64;
+        if written_from(&file, blank, BYTES).expect("asked").is_some() {
+            return; // This file system cannot tell.
+        }
+        let file = blank_in_memory(&folder.path().join("file"), &frame, BYTES);
+        let mut stream = FrameStream::new(file, salt, 0, BYTES);
+        let Some(before) = bytes_read() else { return };
+        assert_eq!(stream.find_frame(1).expect("read"), None);
+        let read = bytes_read().expect("as before") - before;
+        assert!(read < BYTES / 2, "{read} of {BYTES} bytes");
     }
 }
