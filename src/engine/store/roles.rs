@@ -207,7 +207,7 @@ impl Store {
         }
         let (mut bytes, mut opens) = (0, false);
         for (key, value, deadline) in items {
-            let draft = Draft { key, value, big: false, deadline };
+            let draft = Draft { key, value, big: false, edited: false, deadline };
             bytes += draft.len();
             opens |= self.segments.needs_block(Region::Replica, &draft, now);
         }
