@@ -402,3 +402,28 @@ fn what_was_led_until_lately_is_no_part_of_what_is_led() {
     let gone = evicted(&node);
     assert!((500..1_500).contains(&gone), "{gone}");
 }
+
+#[test]
+fn copies_that_come_to_one_shard_push_nothing_out_there() {
+    let mut pair = Pair::new(&EngineOptions::default());
+    pair.replica = engine(4, &EngineOptions { max_memory: Some(64 * MIB), ..Default::default() });
+    // All of it in the first of four shards, some 14 MiB led and then 14 MiB of copies.
+    let leads = |group: Group| group.number().is_multiple_of(8);
+    Group::all().filter(|group| !leads(*group)).for_each(|g| pair.replica.become_replica(g));
+    for i in 0..28_000 {
+        let name = format!("key:{i}");
+        let group = Slot::of(name.as_bytes()).group();
+        if group.number().is_multiple_of(4) {
+            let engine = if leads(group) { &pair.replica } else { &pair.primary };
+            let key = engine.key(name.as_bytes());
+            let mut guard = engine.lock(engine.shard_of(&key));
+            let set = guard.store().set(&key, Value::Slice(&[b'v'; 4_000]), None, Time(START_MS));
+            assert!(set.is_ok());
+        }
+    }
+    let gone = |engine: &Engine| engine.lock(0).store().stats().evictions;
+    assert_eq!(gone(&pair.replica), 0);
+    pair.pass();
+    assert_eq!(gone(&pair.replica), 0);
+    assert!(pair.replica.replica_bytes() > 12 * MIB);
+}
