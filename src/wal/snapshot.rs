@@ -64,7 +64,7 @@ pub trait Host {
     /// The time.
     fn now(&self) -> Time;
 
-    /// So many bytes more were written: may wait, and may end it.
+    /// So many bytes more are written, or about to be: may wait, and may end it.
     fn pace(&mut self, bytes: u64) -> ControlFlow<()>;
 
     /// Returns when the log is on disk up to these places. A snapshot must not hold half of a
@@ -250,16 +250,20 @@ impl GroupWriter<'_> {
         let walk = Walk { engine: self.engine, id: self.engine.begin_walk(self.group) };
         chunk.clear();
         loop {
+            let before = chunk.len();
             let step = self.engine.walk_step(walk.id, host.now(), chunk);
             if step == WalkStep::Overrun {
                 return Ok(None);
+            }
+            // After each step, so that who needs the processor waits for one step at most.
+            if chunk.len() > before {
+                pace(host, (chunk.len() - before) as u64)?;
             }
             if step == WalkStep::More && chunk.len() < SNAPSHOT_FRAME_BYTES / 2 {
                 continue;
             }
             for part in chunk::split(chunk, SNAPSHOT_FRAME_BYTES) {
-                let bytes = file.put(&effects, &part)?;
-                pace(host, bytes)?;
+                file.put(&effects, &part)?;
             }
             chunk.clear();
             chunk.bytes.shrink_to(2 * SNAPSHOT_FRAME_BYTES);

@@ -7,7 +7,7 @@ use super::snapshot::{self, Host, SnapshotDone, SnapshotError, Target};
 use crate::clock;
 use crate::command::Time;
 use crate::engine::Engine;
-use crate::limits::SNAPSHOT_PAUSE_MS_MAX;
+use crate::limits::{SNAPSHOT_PAUSE_MS_MAX, SNAPSHOT_PAUSE_US_MIN};
 use cluster::record::{Epoch, Salt, Seq};
 use cluster::slot::Group;
 use copies::{Copy, CopyClerk};
@@ -417,7 +417,7 @@ impl Host for Pacer<'_> {
                 return ControlFlow::Break(());
             }
             let ahead = self.due_nanos.saturating_sub(clock::monotonic_nanos());
-            if ahead < 1_000_000 || state.awaited > 0 {
+            if ahead < SNAPSHOT_PAUSE_US_MIN * 1000 || state.awaited > 0 {
                 return ControlFlow::Continue(());
             }
             let pause = Duration::from_nanos(ahead);
