@@ -34,7 +34,8 @@ pub use replication::{
 };
 pub use room::{
     CHANGE_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, INCOMING_STEP_BYTES,
-    LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART, ROOM_STEPS_MAX,
+    LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART, ROOM_STEPS_MAX, SECOND_CHANCES_MAX,
+    SPARED_PASSES_MAX, WIDEN_AGAIN_BYTES,
 };
 
 /// Values longer than this become reference-counted buffers of their own.
@@ -132,10 +133,6 @@ pub const STEP_BYTES_MAX: usize = 512 * 1024;
 pub const STEP_DEAD_BYTES_MAX: usize = 1024 * 1024;
 /// A write that finds no room after such a step is lent this part of the bound at most.
 pub const CREDIT_PART: u64 = 128;
-/// Items passed over in search of a victim for one candidate.
-pub const SECOND_CHANCES_MAX: u32 = 128;
-/// How often eviction passes over an item that a command is at work on.
-pub const SPARED_PASSES_MAX: u32 = 64;
 /// Leaves looked at by a step that empties a block of the index.
 pub const COMPACT_LEAVES_MAX: usize = 1024;
 /// Blocks of the index looked at in search of the sparsest.

@@ -211,7 +211,8 @@ fn mset_fits_where_its_sets_do() {
             loop {
                 let pairs: Vec<_> = (next..next + count).map(|i| pair(i, big)).collect();
                 next += count;
-                let sets = pairs.iter().all(|pair| set_small(&one, "set", &[pair.clone()]));
+                let sets =
+                    pairs.iter().all(|pair| set_small(&one, "set", std::slice::from_ref(pair)));
                 let before = run(&all, vec![word("dbsize")]);
                 let done = set_small(&all, "mset", &pairs);
                 assert!(done || !sets, "refused at pair {next} in steps of {count}");
@@ -312,15 +313,16 @@ fn what_becomes_of_a_big_value_is_within_the_bound() {
 
 #[test]
 fn copies_of_big_values_are_within_the_bound() {
-    for name in ["copy", "rename"] {
-        let engine = engine(Policy::AllKeysLru);
+    let policies = [Policy::AllKeysLru, Policy::TinyLfu, Policy::AllKeysLfu];
+    for (name, policy) in ["copy", "rename"].iter().flat_map(|name| policies.map(|p| (*name, p))) {
+        let engine = engine(policy);
         fill(&engine);
         let value = receive(&engine, 6 << 20, 0).expect("room");
         assert_eq!(set(&engine, "from", value), Reply::ok());
         let done = run(&engine, vec![word(name), word("from"), word("to")]);
         let expected = if name == "copy" { Reply::Integer(1) } else { Reply::ok() };
-        assert_eq!(done, expected);
-        assert_eq!(len(&engine, "to"), Reply::Integer(6 << 20));
+        assert_eq!(done, expected, "{name} {policy:?}");
+        assert_eq!(len(&engine, "to"), Reply::Integer(6 << 20), "{name} {policy:?}");
     }
 }
 

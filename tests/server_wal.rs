@@ -359,8 +359,7 @@ fn a_damaged_log_is_told_with_the_command_that_helps() {
     assert!(segments(folder.path()) >= 3);
     let first = folder.path().join("wal").join("00000000000000000001.wal");
     let mut bytes = std::fs::read(&first).expect("a segment");
-    // In the last value: what stands between two frames says nothing, and how full a file becomes
-    // depends on how long they are.
+    // In a value, the last: how full the file is depends on how long its frames are.
     let value = bytes.windows(100).rposition(|some| some == [b'v'; 100]).expect("one");
     bytes[value] ^= 1;
     std::fs::write(&first, &bytes).expect("written");

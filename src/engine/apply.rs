@@ -155,12 +155,17 @@ impl Engine {
         };
         let bytes = (key.bytes.len() + value_bytes) as u64;
         self.divide(Some((shard, bytes)));
+        // Large ones push out many small ones, in steps.
+        let room = self.reserve(shard, self.extents.value_bytes_of(value_bytes), 0, now);
         let mut guard = self.lock(shard);
         let store = guard.store();
-        apply_one(store, group, effect, Some(key), None, now).map_err(|Full| {
+        let done = apply_one(store, group, effect, Some(key), None, now).map_err(|Full| {
             store.remove(key, now);
             Refused { hash: key.hash, bytes }
-        })
+        });
+        drop(guard);
+        drop(room);
+        done
     }
 
     /// Empties a group, as if it never had held anything.

@@ -41,12 +41,12 @@ pub(super) fn execute<W: ReplyWriter>(
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
-            let room = engine.make_room_for_copy(from, to, when.now);
+            let room = engine.make_room_for_copy(from, to, if_absent, when.now);
             rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
             drop(room);
         }
         KeysOp::Copy { from, to, replace } => {
-            let room = engine.make_room_for_copy(from, to, when.now);
+            let room = engine.make_room_for_copy(from, to, !replace, when.now);
             copy(&mut Locked::new(engine, [from, to].into_iter(), when)?, replace, out);
             drop(room);
         }

@@ -224,8 +224,14 @@ impl Engine {
             let blocks_bytes = store.lacks_blocks_for_copy(small, replay_now(time));
             blocks_bytes + if is_narrow { large_bytes } else { 0 }
         };
-        if wanting > 0 {
-            self.divide(Some((shard, wanting)));
+        if wanting == 0 {
+            return;
+        }
+        self.divide(Some((shard, wanting)));
+        let small = effects.iter().filter_map(Ready::small);
+        let mut guard = self.lock(shard);
+        if guard.store().lacks_blocks_for_copy(small, replay_now(time)) > 0 {
+            guard.store().found_no_room_for_copy();
         }
     }
 

@@ -24,3 +24,10 @@ const _: () = assert!(CHANGE_AHEAD_BYTES_MIN >= super::SHARED_VALUE_BYTES_MIN);
 const _: () = assert!(INCOMING_STEP_BYTES > super::SHARED_VALUE_BYTES_MIN);
 // Together with the spare blocks of shards less than 3 %.
 const _: () = assert!(LOOSE_AHEAD_PART >= 100);
+/// Where bounds were divided anew and a copy of another node's group still found no room, so many
+/// bytes of copies come before that is tried again.
+pub const WIDEN_AGAIN_BYTES: u64 = 4 * 1024 * 1024;
+/// How often eviction passes over an item that a command is at work on.
+pub const SPARED_PASSES_MAX: u32 = 64;
+/// Items passed over in search of a victim for one candidate.
+pub const SECOND_CHANCES_MAX: u32 = 128;

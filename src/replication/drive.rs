@@ -308,11 +308,20 @@ impl Drive {
         }
     }
 
-    /// A message of a copy of a group.
-    pub(super) fn resync_message(&self, from: NodeId, body: &Bytes) -> Result<(), ()> {
+    /// A message of a copy of a group; which one it is, where it begins.
+    pub(super) fn resync_message(
+        &self,
+        from: NodeId,
+        body: &Bytes,
+    ) -> Result<Option<(Group, u64)>, ()> {
         let done = self.0.borrow_mut().resync_message(from, body);
         self.pump();
         done
+    }
+
+    /// Nothing more comes of a copy: what was kept of it and not taken is of no use.
+    pub(super) fn resync_over(&self, from: NodeId, group: Group, id: u64) {
+        self.0.borrow_mut().staging.end(group, from, id);
     }
 
     /// What became of a resync that was to be sent.

@@ -175,7 +175,12 @@ impl Inner {
         }
     }
 
-    pub(super) fn resync_message(&mut self, from: NodeId, body: &Bytes) -> Result<(), ()> {
+    /// A message of a copy that comes; which one it is, where it begins.
+    pub(super) fn resync_message(
+        &mut self,
+        from: NodeId,
+        body: &Bytes,
+    ) -> Result<Option<(Group, u64)>, ()> {
         let message = Message::decode(body).map_err(|_| ())?;
         let begun = match &message {
             Message::ResyncBegin(begin) => Some((begin.group, begin.id)),
@@ -189,7 +194,7 @@ impl Inner {
             if let Some((group, id)) = self.core.as_ref().and_then(takes) {
                 self.staging.begin(group, from, id);
             }
-            return Ok(());
+            return Ok(begun);
         };
         let (Some(core), group) = (&mut self.core, chunk.group) else { return Err(()) };
         if !core.takes_chunk(from, group, chunk.id) {
@@ -197,14 +202,15 @@ impl Inner {
         }
         let payload = body.slice_ref(chunk.payload);
         match self.staging.put(group, payload.clone()) {
-            Part::Kept => Ok(()),
-            Part::Passed => self.copy(group, &payload),
+            Part::Kept => {}
+            Part::Passed => self.copy(group, &payload)?,
             Part::Over(parts) => {
                 core.void(group);
                 self.begin_copy(group);
-                parts.iter().try_for_each(|part| self.copy(group, part))
+                parts.iter().try_for_each(|part| self.copy(group, part))?;
             }
         }
+        Ok(None)
     }
 
     /// Empties a group for a copy of it.

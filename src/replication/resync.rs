@@ -133,10 +133,15 @@ fn message(of: &Message<'_>) -> Bytes {
 
 /// Receives a copy of a group.
 pub(super) async fn receive(drive: Drive, from: NodeId, mut receiver: Receiver) {
+    let mut begun = None;
     while let Ok(Some(body)) = receiver.next().await {
-        if drive.resync_message(from, &body).is_err() {
-            return;
+        match drive.resync_message(from, &body) {
+            Ok(begins) => begun = begins.or(begun),
+            Err(()) => break,
         }
         tokio::task::yield_now().await;
+    }
+    if let Some((group, id)) = begun {
+        drive.resync_over(from, group, id);
     }
 }

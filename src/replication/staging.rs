@@ -76,6 +76,13 @@ impl Staging {
         }
     }
 
+    /// Nothing more comes of this copy.
+    pub(super) fn end(&mut self, group: Group, from: NodeId, id: u64) {
+        if self.coming.get(&group).is_some_and(|coming| (coming.from, coming.id) == (from, id)) {
+            self.forget(group);
+        }
+    }
+
     /// Nothing more comes from the node.
     pub(super) fn forget_from(&mut self, node: NodeId) {
         let of_node = self.coming.iter().filter(|(_, coming)| coming.from == node);
@@ -110,6 +117,13 @@ mod tests {
         assert_eq!(staging.put(group(2), part("7")), Part::Passed);
         assert_eq!(staging.take(group(2), 8), None);
         assert_eq!(staging.take(group(1), 7), Some(vec![part("12345")]));
+        staging.begin(group(1), one, 9);
+        assert_eq!(staging.put(group(1), part("1234567890")), Part::Kept);
+        staging.end(group(1), one, 8);
+        staging.end(group(1), two, 9);
+        assert_eq!(staging.bytes, 10);
+        staging.end(group(1), one, 9);
+        assert_eq!(staging.bytes, 0);
         staging.begin(group(1), one, 9);
         assert_eq!(staging.put(group(1), part("1234567890")), Part::Kept);
         staging.forget_from(one);

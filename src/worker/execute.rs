@@ -252,7 +252,8 @@ impl<'w> Batch<'w, '_> {
         metrics.batch(&tally.commands, mean);
         let shards = worker.shared.engine.shard_count();
         let mut time = Some(mean);
-        for (shard, operations) in &tally.runs {
+        // One that only found that room is to be made first is none.
+        for (shard, operations) in tally.runs.iter().filter(|(_, operations)| *operations > 0) {
             metrics.shard_run(*shard, shards, *operations, time.take());
         }
         if let Some(spec) = plans.last().and_then(Plan::spec) {

@@ -38,7 +38,8 @@ pub struct Settings {
     pub in_sync_timeout_ms: u32,
     /// A node down for this long is lost: its copies are rebuilt elsewhere.
     pub down_to_lost_ms: u64,
-    /// A group whose complete copies are all on nodes that are down is given up after this time.
+    /// A group whose copies, complete ones and those that fell behind, are all on nodes that are
+    /// down is given up after this time.
     pub lost_group_after_ms: u64,
     /// How long a removed node serves as a proxy for the clients it still has.
     pub linger_ms: u64,

@@ -94,7 +94,8 @@ impl<P: Piece> Replication<P> {
             match held.fit(from, header) {
                 Fit::Next if apply(&record) => {
                     held.position = Some(Position { epoch: header.epoch, seq: header.seq });
-                    held.asked = None;
+                    // A copy that was to come instead is older than that.
+                    (held.asked, held.resync) = (None, None);
                     peer.acks.insert(header.group);
                 }
                 // Part of it may have been applied.

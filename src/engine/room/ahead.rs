@@ -68,11 +68,12 @@ impl Engine {
     }
 
     /// Makes room for a value that a key is to get from another one, before their shards are
-    /// locked.
+    /// locked. `if_absent`: it gets none if it has one.
     pub(in crate::engine) fn make_room_for_copy(
         &self,
         from: &[u8],
         to: &[u8],
+        if_absent: bool,
         now: Time,
     ) -> Option<Room<'_>> {
         self.max_memory().filter(|_| from != to)?;
@@ -83,7 +84,11 @@ impl Engine {
         let bytes = self.extents.value_bytes_of(value.len());
         let spare = self.spare(shard, &mut locked, &from);
         drop(locked);
-        let landing = self.reserve(self.shard_of(&to), bytes, 0, now);
+        let target = self.shard_of(&to);
+        if if_absent && self.lock(target).store().peek(&to, now).is_some() {
+            return None;
+        }
+        let landing = self.reserve(target, bytes, 0, now);
         Some(Room { _landing: landing, _spare: Some(spare) })
     }
 

@@ -214,11 +214,12 @@ impl Store {
 
     pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
         if let Some(spared) = self.evicting.spared.iter_mut().find(|s| s.hash == found.hash) {
-            // Where everything else has gone that often, there is nothing.
-            let Some(left) = spared.passes.checked_sub(1) else { return false };
-            spared.passes = left;
-            let region = self.region_of(found.group, found.offset);
-            return self.relocate(found.offset, &found.at, region, None, now);
+            // Once everything else has gone that often, it goes all the same.
+            if let Some(left) = spared.passes.checked_sub(1) {
+                spared.passes = left;
+                // Out of the window: a large value there would be all that is looked at.
+                return self.move_to_main(found, 0, now);
+            }
         }
         self.evicting.debt -= found.bytes as i64;
         self.log_delete(found.group, found.offset);

@@ -6,7 +6,7 @@ use super::segments::Region;
 use super::{Full, Store};
 use crate::command::Time;
 use crate::engine::store::item::Draft;
-use crate::limits::ROLE_ITEMS_MAX;
+use crate::limits::{ROLE_ITEMS_MAX, WIDEN_AGAIN_BYTES};
 use cluster::slot::{Group, Slot};
 
 /// What a node is to a group.
@@ -32,6 +32,8 @@ pub(super) struct Roles {
     retag: Option<Retag>,
     /// By so many bytes copies may grow beyond the shard's bound until it is looked at again.
     spare_bytes: u64,
+    /// Until so many bytes of copies have come, no more of the bound is asked for.
+    unasked_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +64,7 @@ impl Roles {
             dropping: Vec::new(),
             retag: None,
             spare_bytes: 0,
+            unasked_bytes: 0,
         }
     }
 
@@ -195,10 +198,16 @@ impl Store {
         Ok(true)
     }
 
+    /// The bounds were divided anew and there was still no room for a copy: nobody is asked again
+    /// until so many bytes of copies have come.
+    pub(in crate::engine) fn found_no_room_for_copy(&mut self) {
+        self.roles.unasked_bytes = WIDEN_AGAIN_BYTES;
+    }
+
     /// Bytes of the blocks that these items of a copy need (key, value, deadline), if there is no
     /// room for them below the bound.
     pub(in crate::engine) fn lacks_blocks_for_copy<'a>(
-        &self,
+        &mut self,
         items: impl Iterator<Item = (&'a [u8], &'a [u8], Option<Time>)>,
         now: Time,
     ) -> u64 {
@@ -210,6 +219,10 @@ impl Store {
             let draft = Draft { key, value, big: false, edited: false, deadline };
             bytes += draft.len();
             opens |= self.segments.needs_block(Region::Replica, &draft, now);
+        }
+        self.roles.unasked_bytes = self.roles.unasked_bytes.saturating_sub(bytes as u64);
+        if self.roles.unasked_bytes > 0 {
+            return 0;
         }
         let block = self.arena.block_bytes();
         let blocks = bytes / block + usize::from(opens) + usize::from(!self.index.is_ready());

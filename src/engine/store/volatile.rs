@@ -1,5 +1,5 @@
-//! Which items go under the policies that spare items without a deadline. Items are not moved: the
-//! cleaner takes what is left of their segments.
+//! Which items go under the policies that spare items without a deadline. Items are not moved,
+//! but those that a command is at work on: the cleaner takes what is left of their segments.
 
 use super::Store;
 use super::evict::Hand;

@@ -304,6 +304,7 @@ impl Segments {
             previous: NONE,
             next: NONE,
             opened: now,
+            deadline_min: Time(u64::MAX),
             deadline_max: Time(0),
             bins_from: now.0 + class_from_ms(class),
             bin_ms: bin_ms(class_ms(class)),

@@ -47,6 +47,8 @@ pub(in crate::engine::store) struct Segment {
     pub(super) next: u32,
     /// When it was opened.
     pub(in crate::engine::store) opened: Time,
+    /// No deadline in it was ever earlier.
+    pub(super) deadline_min: Time,
     /// Latest deadline in it; 0 without.
     pub(super) deadline_max: Time,
     /// Where the even bins begin.
@@ -102,6 +104,7 @@ impl Segment {
             self.widen();
         }
         self.bins[self.bin(deadline)] += len;
+        self.deadline_min = self.deadline_min.min(deadline);
     }
 
     /// Takes live bytes off again.
@@ -126,7 +129,7 @@ impl Segment {
     /// that `now` is in as much as if its deadlines were spread evenly.
     pub(in crate::engine::store) fn reclaimable(&self, now: Time) -> u32 {
         let dead = self.len - self.live_bytes;
-        if self.class == 0 || now < self.opened {
+        if self.class == 0 || now < self.deadline_min {
             return dead;
         }
         if now >= self.deadline_max {
@@ -135,6 +138,7 @@ impl Segment {
         let last = self.bin(now);
         let expired: u32 = self.bins[..last].iter().sum();
         let (from, to) = self.bin_span(last);
+        let from = from.max(self.deadline_min.0);
         let to = to.min(self.deadline_max.0).max(from + 1);
         let passed = now.0.clamp(from, to) - from;
         let part = u64::from(self.bins[last]) * passed / (to - from);
@@ -160,6 +164,7 @@ mod tests {
             previous: 0,
             next: 0,
             opened: Time(1_000_000),
+            deadline_min: Time(u64::MAX),
             deadline_max: Time(0),
             bins_from: 1_000_000 + class_ms,
             bin_ms: bin_ms(class_ms),
@@ -203,6 +208,19 @@ mod tests {
         let deadlines: Vec<u64> = (0..3000).map(|i| 1_000_500 + i * 20).collect();
         deadlines.iter().for_each(|&d| add(&mut longer, d));
         assert!(error(&longer, &deadlines) <= 10);
+    }
+
+    #[test]
+    fn what_expires_at_once_late_in_a_bin_is_alive_until_then() {
+        for after in [10_000, 40_000, 63_000] {
+            let mut segment = segment(32_768);
+            let deadlines: Vec<u64> = (0..1000).map(|i| 1_000_000 + after + i / 100).collect();
+            deadlines.iter().for_each(|&d| add(&mut segment, d));
+            let before = (1_000_000..deadlines[0]).step_by(9);
+            assert!(before.clone().count() > 1000);
+            assert_eq!(before.map(|now| segment.reclaimable(Time(now))).max(), Some(0));
+            assert!(error(&segment, &deadlines) <= 100);
+        }
     }
 
     #[test]
