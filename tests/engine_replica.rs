@@ -325,6 +325,39 @@ fn a_node_that_becomes_primary_of_its_copies_may_evict_them() {
 }
 
 #[test]
+fn items_of_copies_are_read_where_requests_are_counted() {
+    let mut pair = Pair::new(&EngineOptions::default());
+    let options = EngineOptions { max_memory: Some(64 * MIB), ..Default::default() };
+    pair.replica = engine(4, &options);
+    Group::all().filter(|group| !leads(*group)).for_each(|g| pair.replica.become_replica(g));
+    fill(|group| if leads(group) { &pair.replica } else { &pair.primary });
+    pair.pass();
+    // What is led fills the rest, and more: its requests are counted now.
+    for i in 0..40_000 {
+        let name = format!("led:{i}");
+        if leads(Slot::of(name.as_bytes()).group()) {
+            let key = pair.replica.key(name.as_bytes());
+            let mut guard = pair.replica.lock(pair.replica.shard_of(&key));
+            let set = guard.store().set(&key, Value::Slice(&[b'v'; 4_000]), None, Time(START_MS));
+            assert!(set.is_ok());
+        }
+    }
+    assert!(evicted(&pair.replica) > 0);
+    let found = |i: &u32| {
+        let name = format!("key:{i}");
+        let key = pair.replica.key(name.as_bytes());
+        let mut guard = pair.replica.lock(pair.replica.shard_of(&key));
+        guard.store().get(&key, Time(START_MS)).is_some()
+    };
+    // As clients of a copy read (READONLY), and as soon as the node is primary of it.
+    let is_copy = |i: &u32| !leads(Slot::of(format!("key:{i}").as_bytes()).group());
+    let copies = (0..8_000).filter(is_copy).count();
+    assert_eq!((0..8_000).filter(is_copy).filter(found).count(), copies);
+    Group::all().for_each(|group| pair.replica.become_primary(group, Epoch(2), Time(START_MS)));
+    assert_eq!((0..8_000).filter(is_copy).filter(found).count(), copies);
+}
+
+#[test]
 fn a_group_that_is_given_up_goes_in_steps() {
     let engine = engine(4, &EngineOptions::default());
     for i in 0..20_000 {

@@ -97,7 +97,10 @@ impl Admission {
     pub(super) fn accessed(&mut self, hash: u64, hit: Option<Region>) {
         self.sketch.count(hash);
         if let Some(region) = hit {
-            self.hits[region as usize] += 1;
+            // An item among the copies tells nothing of how window and main divide their room.
+            if let Some(hits) = self.hits.get_mut(region as usize) {
+                *hits += 1;
+            }
             self.requests += 1;
         }
     }
