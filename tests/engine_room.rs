@@ -317,12 +317,19 @@ fn copies_of_big_values_are_within_the_bound() {
     for (name, policy) in ["copy", "rename"].iter().flat_map(|name| policies.map(|p| (*name, p))) {
         let engine = engine(policy);
         fill(&engine);
-        let value = receive(&engine, 6 << 20, 0).expect("room");
-        assert_eq!(set(&engine, "from", value), Reply::ok());
-        let done = run(&engine, vec![word(name), word("from"), word("to")]);
         let expected = if name == "copy" { Reply::Integer(1) } else { Reply::ok() };
-        assert_eq!(done, expected, "{name} {policy:?}");
-        assert_eq!(len(&engine, "to"), Reply::Integer(6 << 20), "{name} {policy:?}");
+        let sizes = if name == "copy" { &[6, 12, 20][..] } else { &[6] };
+        for bytes in sizes.iter().map(|mib| mib << 20) {
+            let case = format!("{name} {policy:?} {bytes}");
+            let value = receive(&engine, bytes, 0).expect("room");
+            assert_eq!(set(&engine, "from", value), Reply::ok(), "{case}");
+            let done = run(&engine, vec![word(name), word("from"), word("to")]);
+            assert_eq!(done, expected, "{case}");
+            assert_eq!(len(&engine, "to"), Reply::Integer(bytes as i64), "{case}");
+            check_bound(&engine);
+            run(&engine, vec![word("del"), word("from"), word("to")]);
+            fill(&engine);
+        }
     }
 }
 

@@ -102,15 +102,19 @@ impl Engine {
             self.aside.own_bytes.fetch_max(own, Ordering::Relaxed);
         }
         self.divide(None);
-        let mut used = 0;
-        for shard in 0..self.shards.len() {
+        let used: u64 = self.give_up_all(now).map(|used| used.held).sum();
+        used + self.extents.loose_bytes() <= max + max / LOOSE_AHEAD_PART
+    }
+
+    /// Has each shard give up what is above its part of the bound; what it uses of that then.
+    fn give_up_all(&self, now: Time) -> impl Iterator<Item = budget::Use> {
+        (0..self.shards.len()).map(move |shard| {
             let mut steps = 0;
             while steps < ROOM_STEPS_MAX && self.lock(shard).store().give_up_step(now) {
                 steps += 1;
             }
-            used += self.lock(shard).store().used_bytes();
-        }
-        used + self.extents.loose_bytes() <= max + max / LOOSE_AHEAD_PART
+            self.lock(shard).store().uses().memory
+        })
     }
 
     /// The bound on memory that is in force now.
@@ -161,27 +165,36 @@ impl Engine {
         // First: what is stored while the shards are looked at counts twice then, not never.
         let loose = self.extents.loose_bytes();
         let count = self.shards.len();
+        let giant_from = max_memory / count as u64 / GIANT_PART;
         let mut uses = Vec::with_capacity(count);
         let mut giants = vec![0; count];
         for (shard, giants) in giants.iter_mut().enumerate() {
             let mut shard = self.lock(shard);
             uses.push(shard.store().uses());
-            *giants = shard.store().giant_bytes(max_memory / count as u64 / GIANT_PART);
+            *giants = shard.store().giant_bytes(giant_from);
         }
         let landings = self.aside.landings.lock().clone();
-        let wanted = landings.iter().filter(|land| !land.here).map(|land| (land.shard, land.bytes));
+        let (large, small): (Vec<Land>, Vec<Land>) =
+            landings.iter().filter(|land| !land.here).partition(|land| land.bytes >= giant_from);
+        let wanted = small.iter().map(|land| (land.shard, land.bytes));
         for (shard, bytes) in wanting.into_iter().chain(wanted) {
             uses[shard].memory.held += bytes;
+        }
+        let mut coming = vec![0; count];
+        for land in large {
+            coming[land.shard] += land.bytes;
         }
         let bytes = match max_memory {
             u64::MAX => vec![u64::MAX; count],
             max => {
-                leave_enough(&mut giants, max - max / GIANTS_LEAVE_PART);
+                let most = max - max / GIANTS_LEAVE_PART;
+                leave_enough(&mut coming, most);
+                leave_enough(&mut giants, most - coming.iter().sum::<u64>());
                 for (used, giants) in uses.iter_mut().zip(&giants) {
                     used.memory.held = used.memory.held.saturating_sub(*giants);
                     used.memory.limit = used.memory.limit.saturating_sub(*giants);
                 }
-                let mut aside = giants;
+                let mut aside: Vec<_> = giants.iter().zip(&coming).map(|(a, b)| a + b).collect();
                 let loose = self.set_aside(loose, max, &landings, &mut aside);
                 let left = max.saturating_sub(loose + aside.iter().sum::<u64>());
                 let parts = budget::divide(left, uses.iter().map(|u| u.memory));
@@ -262,6 +275,14 @@ impl Engine {
                     let land = || Landing::new(&self.aside, Land { shard, bytes, here: false });
                     landing.get_or_insert_with(land);
                     self.divide(None);
+                    // It is not here yet, so that the others have not made room for it.
+                    let above = |used: budget::Use| used.held.saturating_sub(used.limit);
+                    let above: u64 = self.give_up_all(now).map(above).sum();
+                    if here == 0 && above > max / LOOSE_AHEAD_PART {
+                        drop(landing);
+                        self.divide(None);
+                        return None;
+                    }
                 }
             }
         }

@@ -28,6 +28,6 @@ const _: () = assert!(LOOSE_AHEAD_PART >= 100);
 /// bytes of copies come before that is tried again.
 pub const WIDEN_AGAIN_BYTES: u64 = 4 * 1024 * 1024;
 /// How often eviction passes over an item that a command is at work on.
-pub const SPARED_PASSES_MAX: u32 = 64;
+pub const PINNED_PASSES_MAX: u32 = 64;
 /// Items passed over in search of a victim for one candidate.
 pub const SECOND_CHANCES_MAX: u32 = 128;

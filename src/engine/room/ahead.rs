@@ -12,7 +12,7 @@ use bytes::Bytes;
 #[must_use = "to be dropped when the command is done"]
 pub struct Room<'a> {
     _landing: Option<Landing<'a>>,
-    _spare: Option<Spare<'a>>,
+    _pinned: Option<Pinned<'a>>,
 }
 
 impl Drop for Room<'_> {
@@ -22,15 +22,15 @@ impl Drop for Room<'_> {
 }
 
 /// An item that eviction leaves where it is: what is made of it is under way.
-struct Spare<'a> {
+struct Pinned<'a> {
     engine: &'a Engine,
     shard: usize,
     hash: u64,
 }
 
-impl Drop for Spare<'_> {
+impl Drop for Pinned<'_> {
     fn drop(&mut self) {
-        self.engine.lock(self.shard).store().spare_no_more(self.hash);
+        self.engine.lock(self.shard).store().unpin(self.hash);
     }
 }
 
@@ -64,7 +64,7 @@ impl Engine {
         let bytes = self.extents.value_bytes_of(value.bytes().len());
         let here = if self.is_ours(value) { bytes } else { 0 };
         let landing = self.reserve(coming.shard, bytes, here, coming.now)?;
-        Some(Room { _landing: Some(landing), _spare: None })
+        Some(Room { _landing: Some(landing), _pinned: None })
     }
 
     /// Makes room for a value that a key is to get from another one, before their shards are
@@ -82,14 +82,14 @@ impl Engine {
         let mut locked = self.lock(shard);
         let ItemValue::Shared(value) = locked.store().peek(&from, now)?.value else { return None };
         let bytes = self.extents.value_bytes_of(value.len());
-        let spare = self.spare(shard, &mut locked, &from);
+        let pinned = self.pin(shard, &mut locked, &from);
         drop(locked);
         let target = self.shard_of(&to);
         if if_absent && self.lock(target).store().peek(&to, now).is_some() {
             return None;
         }
         let landing = self.reserve(target, bytes, 0, now);
-        Some(Room { _landing: landing, _spare: Some(spare) })
+        Some(Room { _landing: landing, _pinned: Some(pinned) })
     }
 
     /// Puts together what APPEND or SETRANGE makes of a value, if that is long, and makes room for
@@ -119,7 +119,7 @@ impl Engine {
             return None;
         }
         let old = old.map(Held::of);
-        let spare = self.spare(shard, &mut locked, key);
+        let pinned = self.pin(shard, &mut locked, key);
         drop(locked);
         let new = self.put_together(len, old.as_ref(), change, now);
         let landing = match new {
@@ -127,7 +127,7 @@ impl Engine {
             Err(Full) => None,
         };
         prepared::keep(old, change, new);
-        Some(Room { _landing: landing, _spare: Some(spare) })
+        Some(Room { _landing: landing, _pinned: Some(pinned) })
     }
 
     fn put_together(
@@ -146,8 +146,8 @@ impl Engine {
         Ok(buffer.freeze())
     }
 
-    fn spare(&self, shard: usize, locked: &mut ShardGuard<'_>, key: &Key<'_>) -> Spare<'_> {
-        locked.store().spare(key.hash);
-        Spare { engine: self, shard, hash: key.hash }
+    fn pin(&self, shard: usize, locked: &mut ShardGuard<'_>, key: &Key<'_>) -> Pinned<'_> {
+        locked.store().pin(key.hash);
+        Pinned { engine: self, shard, hash: key.hash }
     }
 }

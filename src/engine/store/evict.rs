@@ -10,7 +10,7 @@ use super::room::SPARE_BLOCKS;
 use super::segments::{Region, SegmentRef};
 use super::{Key, Policy, Store};
 use crate::command::Time;
-use crate::limits::{SECOND_CHANCES_MAX, SPARED_PASSES_MAX};
+use crate::limits::{PINNED_PASSES_MAX, SECOND_CHANCES_MAX};
 
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
@@ -28,12 +28,12 @@ pub(super) struct Hands {
     queues: [Hand; 2],
     pub(super) volatile: Hand,
     pub(super) debt: i64,
-    spared: Vec<Spared>,
+    pinned: Vec<Pinned>,
 }
 
 /// An item that is not to go, because a command is at work on it where no lock is held.
 #[derive(Debug)]
-struct Spared {
+struct Pinned {
     hash: u64,
     /// So often a hand still passes it over.
     passes: u32,
@@ -50,15 +50,15 @@ pub(super) struct Found {
 
 impl Store {
     /// From now on the item of this hash is passed over.
-    pub(in crate::engine) fn spare(&mut self, hash: u64) {
-        self.evicting.spared.push(Spared { hash, passes: SPARED_PASSES_MAX });
+    pub(in crate::engine) fn pin(&mut self, hash: u64) {
+        self.evicting.pinned.push(Pinned { hash, passes: PINNED_PASSES_MAX });
     }
 
     /// The item of this hash may go again, as far as the last one is concerned who said it may not.
-    pub(in crate::engine) fn spare_no_more(&mut self, hash: u64) {
-        let spared = &mut self.evicting.spared;
-        if let Some(at) = spared.iter().rposition(|spared| spared.hash == hash) {
-            spared.swap_remove(at);
+    pub(in crate::engine) fn unpin(&mut self, hash: u64) {
+        let pinned = &mut self.evicting.pinned;
+        if let Some(at) = pinned.iter().rposition(|pinned| pinned.hash == hash) {
+            pinned.swap_remove(at);
         }
     }
 
@@ -213,10 +213,10 @@ impl Store {
     }
 
     pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
-        if let Some(spared) = self.evicting.spared.iter_mut().find(|s| s.hash == found.hash) {
+        if let Some(pinned) = self.evicting.pinned.iter_mut().find(|s| s.hash == found.hash) {
             // Once everything else has gone that often, it goes all the same.
-            if let Some(left) = spared.passes.checked_sub(1) {
-                spared.passes = left;
+            if let Some(left) = pinned.passes.checked_sub(1) {
+                pinned.passes = left;
                 // Out of the window: a large value there would be all that is looked at.
                 return self.move_to_main(found, 0, now);
             }
