@@ -4,6 +4,7 @@
 mod followed;
 
 use super::log::{LogPiece, LogShared};
+use super::store::prefetch_to_write;
 use super::walks::Walk;
 use crate::command::Time;
 use crate::command::effect::Effect;
@@ -252,6 +253,18 @@ impl Journal {
             if std::mem::take(&mut self.groups[local].expired) {
                 let up_to = Time(self.time.0.max(self.groups[local].time.0));
                 self.record(local, &Effect::ExpireUpTo { up_to }, Scope::Group);
+            }
+        }
+    }
+
+    /// Asks for the memory where the next records will be written, so many bytes: written without
+    /// that, they would hold up whoever takes the next lock until it is there.
+    #[inline]
+    pub(super) fn prefetch(&self, bytes: usize) {
+        if self.mode == Mode::Record {
+            let at = self.piece.bytes.as_ptr().wrapping_add(self.piece.bytes.len());
+            for offset in (0..bytes).step_by(64) {
+                prefetch_to_write(at.wrapping_add(offset));
             }
         }
     }

@@ -25,4 +25,10 @@ impl ShardPeek<'_> {
     pub fn prefetch_item(&self, key: &Key<'_>) {
         self.0.store.prefetch_item(key);
     }
+
+    /// With that: where the log of the shard goes on, if it records, for so many bytes.
+    #[inline]
+    pub fn prefetch_log(&self, bytes: usize) {
+        self.0.store.prefetch_log(bytes);
+    }
 }

@@ -3,6 +3,7 @@
 //! while another connection has its turn. Guesses; a wrong guess costs a cache line.
 
 use super::plan::Plan;
+use crate::command::KeyOp;
 use crate::engine::{self, Engine, Key, ShardPeek};
 use crate::limits;
 use std::ops::Range;
@@ -11,6 +12,10 @@ use std::ops::Range;
 const ASK_FROM: usize = 3;
 /// Heaps into which the plans of a batch are sorted by their shards.
 const HEAPS: usize = 32;
+/// Bytes of a record beside its key and its value, about.
+const RECORD_BYTES: usize = 16;
+/// Of a record that is longer only the beginning is asked for: the rest is written in order.
+const LOG_BYTES_MAX: usize = 256;
 const _: () = assert!(limits::BATCH_COMMANDS_MAX <= u64::BITS as usize, "a bit for each plan");
 
 /// Asks for the cache lines that the plans of a batch will need, all at once: it then waits for
@@ -27,8 +32,25 @@ pub(super) fn ask_for(engine: &Engine, plans: &[Plan<'_>]) {
             heaps[shard % HEAPS] |= 1 << i;
         }
     }
-    round(engine, plans, &heaps, |shard, key| shard.prefetch_slot(key));
-    round(engine, plans, &heaps, |shard, key| shard.prefetch_item(key));
+    round(engine, plans, &heaps, |shard, key, _| {
+        shard.prefetch_slot(key);
+        0
+    });
+    round(engine, plans, &heaps, |shard, key, op| {
+        shard.prefetch_item(key);
+        log_bytes(key, op)
+    });
+}
+
+/// Bytes that a command will add to the log, about and at most so many: it may change nothing.
+#[inline]
+fn log_bytes(key: &Key<'_>, op: &KeyOp<'_>) -> usize {
+    match op {
+        KeyOp::Set(set) => {
+            (key.bytes.len() + set.value.bytes().len() + RECORD_BYTES).min(LOG_BYTES_MAX)
+        }
+        _ => 0,
+    }
 }
 
 #[inline]
@@ -36,23 +58,27 @@ fn round(
     engine: &Engine,
     plans: &[Plan<'_>],
     heaps: &[u64; HEAPS],
-    ask: impl Fn(&ShardPeek<'_>, &Key<'_>),
+    ask: impl Fn(&ShardPeek<'_>, &Key<'_>, &KeyOp<'_>) -> usize,
 ) {
     for &heap in heaps {
         let mut left = heap;
+        let mut log_bytes = 0;
         let mut held: Option<(usize, ShardPeek<'_>)> = None;
         while left != 0 {
             let i = left.trailing_zeros() as usize;
             left &= left - 1;
-            let Plan::Key { shard, key, .. } = &plans[i] else { continue };
+            let Plan::Key { shard, key, op, .. } = &plans[i] else { continue };
             if held.as_ref().is_none_or(|(holding, _)| holding != shard) {
                 // Released before the next is taken: never two locks at once.
                 drop(held.take());
                 held = engine.peek(*shard).map(|peek| (*shard, peek));
             }
             if let Some((_, peek)) = &held {
-                ask(peek, key);
+                log_bytes += ask(peek, key, op);
             }
+        }
+        if let Some((_, peek)) = held.filter(|_| log_bytes > 0) {
+            peek.prefetch_log(log_bytes);
         }
     }
 }

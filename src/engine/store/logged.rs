@@ -19,6 +19,14 @@ impl Store {
         self.journal.as_deref_mut()
     }
 
+    /// Asks for the memory that the next records of so many bytes will be written to.
+    #[inline]
+    pub(in crate::engine) fn prefetch_log(&self, bytes: usize) {
+        if let Some(journal) = &self.journal {
+            journal.prefetch(bytes);
+        }
+    }
+
     /// An item was stored.
     #[inline]
     pub(super) fn log_set(&mut self, key: &Key<'_>, value: &[u8], deadline: Option<Time>) {

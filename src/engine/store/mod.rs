@@ -53,6 +53,7 @@ use segments::{Region, Segments};
 use stats::Counters;
 use std::sync::Arc;
 pub(crate) use view::prefetch;
+pub(in crate::engine) use view::prefetch_to_write;
 
 /// There is no room and nothing may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
