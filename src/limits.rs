@@ -354,7 +354,7 @@ pub const SNAPSHOT_PAUSE_MS_MAX: u64 = 100;
 /// Shortest time that it waits.
 pub const SNAPSHOT_PAUSE_US_MIN: u64 = 250;
 /// The log may grow to this many bytes, or those of the data, before it is worth a snapshot.
-pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 256 * 1024 * 1024;
+pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 512 * 1024 * 1024;
 /// Bytes of a backup that a node gives at once, but for a single large item.
 pub const BACKUP_CHUNK_BYTES: usize = 256 * 1024;
 /// Steps of walks it takes for that at most.

@@ -328,17 +328,20 @@ pub(super) fn expected_after(header: &Header) -> Fields {
 /// Appends a record up to its payload.
 #[inline]
 fn put_header(out: &mut Vec<u8>, header: &Header, expected: &Fields, payload_bytes: usize) {
-    let mut bytes = [0; HEADER_BYTES_MAX];
+    // In place: to copy it, a processor would wait until all of it is in the cache.
+    let start = out.len();
+    out.resize(start + HEADER_BYTES_MAX, 0);
+    let bytes = &mut out[start..];
     bytes[0] = header.kind.byte();
     let mut end = 2;
     for (bit, (value, expected)) in fields(header).into_iter().zip(*expected).enumerate() {
         if value != expected {
             bytes[1] |= 1 << bit;
-            end = varint::put_difference(&mut bytes, end, value, expected);
+            end = varint::put_difference(bytes, end, value, expected);
         }
     }
-    end = varint::put(&mut bytes, end, payload_bytes as u64);
-    out.extend_from_slice(&bytes[..end]);
+    end = varint::put(bytes, end, payload_bytes as u64);
+    out.truncate(start + end);
 }
 
 pub(super) fn take_header(bytes: &mut &[u8], expected: &Fields) -> Result<Header, FrameError> {
