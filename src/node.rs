@@ -377,6 +377,7 @@ async fn watch_over(
 ) -> Option<usize> {
     let mut ticks = tokio::time::interval(Duration::from_millis(limits::RATE_SAMPLE_MS));
     let mut elastic = Elastic::default();
+    let mut saving = None;
     let load_tick = Duration::from_millis(limits::LOAD_TICK_MS);
     let mut load = tokio::time::interval_at(tokio::time::Instant::now() + load_tick, load_tick);
     let mut rebalance = tokio::time::interval(Duration::from_millis(limits::REBALANCE_MS));
@@ -384,8 +385,19 @@ async fn watch_over(
         tokio::select! {
             // In this order: workers that were told to end have not ended by themselves.
             biased;
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            signal = next_signal(terminate, interrupt) => {
+                if saving.is_none() {
+                    saving = server.save_at_end().map(Box::pin);
+                    if saving.is_some() {
+                        tracing::info!("{signal}: saving, then stopping; a second one stops at once");
+                        continue;
+                    }
+                }
+                tracing::info!("{signal}: stopping");
+            }
+            () = async { if let Some(saving) = &mut saving { saving.await } }, if saving.is_some() => {
+                tracing::info!("stopping");
+            }
             // An error means that nobody is left who could end the node.
             _ = ending.wait_for(|ending| *ending) => {}
             _ = ticks.tick() => {
@@ -408,6 +420,14 @@ async fn watch_over(
             }
         }
         return None;
+    }
+}
+
+/// What the process is sent next.
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }
 

@@ -250,3 +250,24 @@ fn one_at_a_time_in_order_and_only_by_its_name() {
     client.check(&["SET", "a", "c"], "+OK\r\n");
     client.check(&["GET", "a"], "$1\r\nc\r\n");
 }
+
+#[test]
+fn without_a_log_an_orderly_end_saves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (i, end) in ["SIGTERM", "SIGINT"].iter().enumerate() {
+        let mut node = start(folder.path(), &["wal.policy=none"]);
+        let mut client = node.connect();
+        client.check(&["DBSIZE"], &format!(":{i}\r\n"));
+        client.check(&["SET", end, "kept"], "+OK\r\n");
+        node.signal(end);
+        assert!(node.ended().success());
+        node.logged(&format!("{end}: saving, then stopping"));
+    }
+    let node = start(folder.path(), &["wal.policy=none"]);
+    node.connect().check(&["GET", "SIGTERM"], "$4\r\nkept\r\n");
+    // What was started without a folder has nowhere to save to, and ends at once.
+    let mut node = Node::start(&[]);
+    node.signal("SIGTERM");
+    assert!(node.ended().success());
+    node.logged("SIGTERM: stopping");
+}

@@ -150,6 +150,33 @@ fn a_client_that_never_reads() {
 }
 
 #[test]
+fn many_clients_that_never_read() {
+    const CLIENTS: usize = 40;
+    let node = Node::start(&["server.workers=2"]);
+    let mut other = node.connect();
+    other.check(&["SET", "k", &"v".repeat(1000)], "+OK\r\n");
+    let before = node.resident_bytes();
+    let part = resp(&["GET", "k"]).repeat(1000);
+    let deaf: Vec<Client> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = node.connect();
+            let patience = Some(Duration::from_millis(50));
+            client.stream().set_write_timeout(patience).expect("a socket");
+            while client.stream().write_all(&part).is_ok() {}
+            client
+        })
+        .collect();
+    let most = node.resident_bytes().saturating_sub(before);
+    assert!(most < CLIENTS as u64 * (2 << 20), "{most} bytes of answers that nobody takes");
+    other.check(&["STRLEN", "k"], ":1000\r\n");
+    drop(deaf);
+    // Nobody asks for anything then, and yet it is given back.
+    common::eventually("the memory is given back", || {
+        node.resident_bytes().saturating_sub(before) < 16 << 20
+    });
+}
+
+#[test]
 fn a_slow_reader_gets_all_in_the_end() {
     let node = Node::start(&["server.output_limit=64KiB"]);
     let value = "v".repeat(100_000);

@@ -142,7 +142,7 @@ impl Default for Server {
             partial_timeout: Duration::from_secs(30),
             auth_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
-            output_limit: 32 << 20,
+            output_limit: 1 << 20,
             query_limit: 64 << 20,
             validation: Validation::Normal,
             tcp_backlog: 1024,

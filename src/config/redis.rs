@@ -308,7 +308,7 @@ mod tests {
             ("slowlog-log-slower-than", "10000"),
             ("slowlog.threshold", "10ms"),
             ("protected-mode", "yes"),
-            ("client-output-buffer-limit", "normal 33554432 0 0 slave 0 0 0 pubsub 0 0 0"),
+            ("client-output-buffer-limit", "normal 1048576 0 0 slave 0 0 0 pubsub 0 0 0"),
             ("proto-max-bulk-len", "67108864"),
         ] {
             assert_eq!(one(&config, name), value, "{name}");

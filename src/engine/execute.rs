@@ -124,6 +124,18 @@ impl Target<'_> {
         }
     }
 
+    /// The same for a value that goes away elsewhere: it needs no room of its own.
+    pub(super) fn move_in(
+        &mut self,
+        value: Value<'_>,
+        deadline: Option<Time>,
+        edited: bool,
+    ) -> Result<(), Full> {
+        let Target { key, now, access, .. } = *self;
+        self.store
+            .moving_in(|store| Target { store, key, now, access }.put_as(value, deadline, edited))
+    }
+
     /// Whether the value was made of another by changing a part of it.
     pub(super) fn is_edited(&self) -> bool {
         self.store.is_edited(self.key)

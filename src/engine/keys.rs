@@ -41,12 +41,10 @@ pub(super) fn execute<W: ReplyWriter>(
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
-            let room = engine.make_room_for_copy(from, to, if_absent, when.now);
             rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
-            drop(room);
         }
         KeysOp::Copy { from, to, replace } => {
-            let room = engine.make_room_for_copy(from, to, !replace, when.now);
+            let room = engine.make_room_for_copy(from, to, replace, when.now);
             copy(&mut Locked::new(engine, [from, to].into_iter(), when)?, replace, out);
             drop(room);
         }
@@ -106,6 +104,18 @@ impl<'e, 'k> Locked<'e, 'k> {
         Target { store: &mut shard.store, key, now, access }
     }
 
+    /// Moves so many bytes of the bound from the shard of the first key to that of the second: a
+    /// value that goes there takes its room along.
+    fn move_bound(&mut self, bytes: u64) {
+        let [from, to] = [0, 1].map(|i| self.engine.shard_of(&self.keys[i]));
+        if from != to {
+            let lost = self.guards[from].as_mut().map_or(0, |shard| shard.store.lose_bound(bytes));
+            if let Some(shard) = self.guards[to].as_mut() {
+                shard.store.gain_bound(lost);
+            }
+        }
+    }
+
     /// For how many of the keys, in order, `test` holds.
     fn count(&mut self, mut test: impl FnMut(Target<'_>) -> bool) -> i64 {
         (0..self.len()).map(|i| i64::from(test(self.at(i)))).sum()
@@ -141,7 +151,10 @@ fn rename<W: ReplyWriter>(locked: &mut Locked<'_, '_>, if_absent: bool, out: &mu
         return out.integer(0);
     }
     if !same {
-        if locked.at(1).put_as(value.value(), deadline, edited).is_err() {
+        if let Held::Shared(value) = &value {
+            locked.move_bound(locked.engine.value_bytes_of(value.len()));
+        }
+        if locked.at(1).move_in(value.value(), deadline, edited).is_err() {
             return out.error(errors::OUT_OF_MEMORY);
         }
         locked.at(0).remove();
@@ -160,6 +173,11 @@ fn copy<W: ReplyWriter>(locked: &mut Locked<'_, '_>, replace: bool, out: &mut W)
     };
     if taken && !replace {
         return out.integer(0);
+    }
+    if let Held::Shared(value) = &item.0
+        && !locked.engine.may_hold(2 * locked.engine.value_bytes_of(value.len()))
+    {
+        return out.error(errors::OUT_OF_MEMORY);
     }
     let edited = locked.at(0).is_edited();
     match locked.at(1).put_as(item.0.value(), item.1, edited) {

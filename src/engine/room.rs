@@ -234,6 +234,17 @@ impl Engine {
         left
     }
 
+    /// Bytes that a value of this length takes, in a buffer of its own.
+    pub(super) fn value_bytes_of(&self, len: usize) -> u64 {
+        self.extents.value_bytes_of(len)
+    }
+
+    /// Whether big values of so many bytes fit into the node, whatever had to go for them.
+    pub(super) fn may_hold(&self, bytes: u64) -> bool {
+        let max = self.bound();
+        max == u64::MAX || bytes <= max - max / GIANTS_LEAVE_PART
+    }
+
     /// Whether a value is one of this engine's buffers, and thus counted already.
     pub(super) fn is_ours(&self, value: Value<'_>) -> bool {
         matches!(value, Value::Shared(bytes) if self.extents.owns(bytes))

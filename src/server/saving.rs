@@ -92,9 +92,20 @@ impl Server {
         Ok(After::Await)
     }
 
-    /// Whether SHUTDOWN saves unasked: when there is no log that has everything.
+    /// Whether the node saves unasked when it ends: when there is no log that has everything.
     pub(super) fn saves_at_end(&self) -> bool {
         self.snapshots.is_some() && self.current.lock().config.wal.policy == WalPolicy::None
+    }
+
+    /// What is to be saved when the node is told to end, begun; `None`: nothing is.
+    pub fn save_at_end(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let snapshots = self.snapshots.as_ref().filter(|_| self.saves_at_end())?.clone();
+        let number = snapshots.begin_next(Purpose::Save);
+        Some(async move {
+            if let Err(error) = snapshots.written(number).await {
+                tracing::error!("ending without having saved: {error}");
+            }
+        })
     }
 
     /// How saving stands, as INFO tells it.

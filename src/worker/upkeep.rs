@@ -14,6 +14,7 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
     let home: Vec<usize> = (worker.index..engine.shard_count()).step_by(workers).collect();
     let mut pace_ms = limits::UPKEEP_MS_MIN;
     let mut batches_before = 0;
+    let mut rested = true;
     loop {
         tokio::time::sleep(Duration::from_millis(pace_ms)).await;
         let metrics = worker.metrics();
@@ -30,6 +31,11 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
         let batches = metrics.batches.get();
         let idle = rounds == 0 && batches == batches_before;
         batches_before = batches;
+        rested &= idle;
+        if !rested && pace_ms == limits::UPKEEP_MS_MAX {
+            rested = true;
+            give_back();
+        }
         pace_ms = match (more, idle) {
             (true, _) => 1,
             (false, false) => limits::UPKEEP_MS_MIN,
@@ -46,4 +52,11 @@ fn step(worker: &Worker, home: &[usize]) -> bool {
         worker.metrics().upkeep_steps.add(1);
     }
     more
+}
+
+/// Has the allocator give back to the system what this thread does not use any more. It does so by
+/// itself only when it is asked for memory, which an idle thread does not do.
+fn give_back() {
+    // SAFETY: it touches free memory only.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }

@@ -81,7 +81,12 @@ impl fmt::Display for PhaseReport {
             None => writeln!(f)?,
         }
         for error in &self.errors {
-            writeln!(f, "error, {} times: {}", error.count, error.text.escape_debug())?;
+            writeln!(
+                f,
+                "error, {} times: {}",
+                error.count,
+                error.text.replace(char::is_control, "?")
+            )?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -68,12 +68,12 @@ impl Engine {
     }
 
     /// Makes room for a value that a key is to get from another one, before their shards are
-    /// locked. `if_absent`: it gets none if it has one.
+    /// locked. Without `replace` it gets none if it has one.
     pub(in crate::engine) fn make_room_for_copy(
         &self,
         from: &[u8],
         to: &[u8],
-        if_absent: bool,
+        replace: bool,
         now: Time,
     ) -> Option<Room<'_>> {
         self.max_memory().filter(|_| from != to)?;
@@ -81,11 +81,14 @@ impl Engine {
         let shard = self.shard_of(&from);
         let mut locked = self.lock(shard);
         let ItemValue::Shared(value) = locked.store().peek(&from, now)?.value else { return None };
-        let bytes = self.extents.value_bytes_of(value.len());
+        let bytes = self.value_bytes_of(value.len());
+        if !self.may_hold(2 * bytes) {
+            return None;
+        }
         let pinned = self.pin(shard, &mut locked, &from);
         drop(locked);
         let target = self.shard_of(&to);
-        if if_absent && self.lock(target).store().peek(&to, now).is_some() {
+        if !replace && self.lock(target).store().peek(&to, now).is_some() {
             return None;
         }
         let landing = self.reserve(target, bytes, 0, now);

@@ -19,6 +19,9 @@ const STEP_MAX: f64 = 0.30;
 /// Step per unit of the error, as a share of the capacity.
 const GAIN: f64 = 0.06;
 
+/// Rounds of the hand that a small item stays in main unasked for, at most.
+const CHANCES_MAX: u32 = 2;
+
 /// One of two items of which one is to go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contender {
@@ -146,6 +149,14 @@ impl Admission {
         admit
     }
 
+    /// How often the hand of main passes over an item of `size` that nobody asks for meanwhile:
+    /// once more for each factor of four by which it is smaller than the mean there, so that what
+    /// takes little room may wait longer for its next hit (as in GDSF, see above).
+    pub(super) fn chances(&self, size: u64, mean: u64) -> u8 {
+        let factor = if self.adaptive { mean / size.max(1) } else { 1 };
+        (factor.checked_ilog2().unwrap_or(0) / 2).min(CHANCES_MAX) as u8
+    }
+
     /// Share of the capacity that the window should have.
     pub(super) fn window(&self) -> f64 {
         self.window
@@ -183,6 +194,16 @@ mod tests {
         assert!(admission.admit(small, large), "fewer requests, but far fewer bytes");
         assert!(!admission.admit(large, small));
         assert!(!admission.admit(small, equal), "nobody goes without a reason");
+    }
+
+    #[test]
+    fn what_is_small_beside_others_has_more_chances() {
+        let admission = Admission::adaptive(1000);
+        let chances: Vec<u8> =
+            [1, 16, 63, 64, 65, 256, 999].map(|size| admission.chances(size, 256)).into();
+        assert_eq!(chances, [2, 2, 1, 1, 0, 0, 0]);
+        assert_eq!(admission.chances(0, 0), 0);
+        assert_eq!(Admission::by_frequency(1000).chances(1, 256), 0);
     }
 
     #[test]

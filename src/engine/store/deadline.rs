@@ -40,7 +40,11 @@ impl Store {
             return Ok(true);
         }
         let local = self.local(key.group());
-        self.make_room(local, draft, false, now)?;
+        if let Err(Full) = self.make_room(local, draft, false, now)
+            && !self.may_overdraw()
+        {
+            return Err(Full);
+        }
         // Making room may have evicted the item itself: then it is gone, deadline and all.
         let Some(at) = self.find(key) else { return Ok(true) };
         let word = self.index.get(&at);

@@ -187,7 +187,18 @@ impl Store {
         if !admit {
             return self.evict(&candidate, now);
         }
-        self.move_to_main(&candidate, 0, now) || victim.is_some() || self.evict(&candidate, now)
+        let chances = self.chances(&candidate);
+        self.move_to_main(&candidate, chances, now)
+            || victim.is_some()
+            || self.evict(&candidate, now)
+    }
+
+    /// See [`Admission::chances`].
+    fn chances(&self, found: &Found) -> u8 {
+        let main = self.segments.sums(Region::Main);
+        let mean = (main.bytes + main.big_bytes) / main.items.max(1);
+        let by_size = self.admission.as_ref().filter(|_| self.limit_items == u64::MAX);
+        by_size.map_or(0, |admission| admission.chances(found.bytes as u64, mean))
     }
 
     /// What the policy weighs of an item: bytes only where the bound is in bytes.
@@ -214,12 +225,11 @@ impl Store {
 
     pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
         if let Some(pinned) = self.evicting.pinned.iter_mut().find(|s| s.hash == found.hash) {
-            // Once everything else has gone that often, it goes all the same.
-            if let Some(left) = pinned.passes.checked_sub(1) {
-                pinned.passes = left;
-                // Out of the window: a large value there would be all that is looked at.
-                return self.move_to_main(found, 0, now);
-            }
+            // Passed over that often, it is what is left: there is nothing to evict.
+            let Some(left) = pinned.passes.checked_sub(1) else { return false };
+            pinned.passes = left;
+            // Out of the window: a large value there would be all that is looked at.
+            return self.move_to_main(found, 0, now);
         }
         self.evicting.debt -= found.bytes as i64;
         self.log_delete(found.group, found.offset);

@@ -26,6 +26,10 @@ pub(super) const SHRINK_STEPS: u32 = 64;
 const CLEAN_DEBT: i64 = 256;
 /// Above this share of dead bytes (of 100) in the segments, cleaning comes before eviction.
 const DEAD_SHARE_MAX: u64 = 8;
+/// What deadlines may take above the bound, as a part of it, …
+const OVERDRAFT_PART: u64 = 64;
+/// … or so many blocks where that is more: items of each class of TTL begin one.
+const OVERDRAFT_BLOCKS_MIN: u64 = 2;
 
 impl Store {
     /// Makes sure an item can be appended. `Ok(true)`: the index has changed.
@@ -55,7 +59,7 @@ impl Store {
     ) -> Result<bool, Full> {
         self.segments.begin_step();
         let mut changed = false;
-        if is_new && self.len() >= self.limit_items {
+        if is_new && self.len() >= self.limit_items && !self.roomy {
             changed |= self.free_items(now)?;
         }
         if self.limit_bytes != u64::MAX {
@@ -229,6 +233,37 @@ impl Store {
         }
         self.evicting.debt -= CLEAN_DEBT;
         self.clean_step(now, 0) || self.segments.close_empty() || self.compact_step()
+    }
+
+    /// Whether one that must not be refused for want of a few bytes may take a block all the same:
+    /// a deadline is what gives memory back where nothing may be evicted.
+    pub(super) fn may_overdraw(&self) -> bool {
+        let block = self.arena.block_bytes() as u64;
+        let most = (self.limit_bytes / OVERDRAFT_PART).max(OVERDRAFT_BLOCKS_MIN * block);
+        self.used_bytes() + block <= self.limit_bytes.saturating_add(most)
+    }
+
+    /// Has `write` store what goes away elsewhere: the bound is not asked.
+    pub(in crate::engine) fn moving_in<T>(&mut self, write: impl FnOnce(&mut Store) -> T) -> T {
+        let roomy = std::mem::replace(&mut self.roomy, true);
+        let done = write(self);
+        self.roomy = roomy;
+        done
+    }
+
+    /// Gives up some of its part of the bound on bytes; how much.
+    pub(in crate::engine) fn lose_bound(&mut self, bytes: u64) -> u64 {
+        if self.limit_bytes == u64::MAX {
+            return 0;
+        }
+        let lost = bytes.min(self.limit_bytes);
+        self.move_limits(self.limit_bytes - lost, self.limit_items);
+        lost
+    }
+
+    /// Gets what another shard has given up.
+    pub(in crate::engine) fn gain_bound(&mut self, bytes: u64) {
+        self.move_limits(self.limit_bytes.saturating_add(bytes), self.limit_items);
     }
 
     /// The bounds have changed: what is held above them now goes in steps of upkeep, and no write
