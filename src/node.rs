@@ -389,13 +389,13 @@ async fn watch_over(
                 if saving.is_none() {
                     saving = server.save_at_end().map(Box::pin);
                     if saving.is_some() {
-                        tracing::info!("{signal}: saving, then stopping; a second one stops at once");
+                        tracing::info!("{signal}: saving, then stopping; another stops at once");
                         continue;
                     }
                 }
                 tracing::info!("{signal}: stopping");
             }
-            () = async { if let Some(saving) = &mut saving { saving.await } }, if saving.is_some() => {
+            () = async { saving.as_mut().expect("looked at").await }, if saving.is_some() => {
                 tracing::info!("stopping");
             }
             // An error means that nobody is left who could end the node.
