@@ -209,6 +209,9 @@ pub const GOODBYE_BYTES_MAX: usize = 1024 * 1024;
 /// How long that may take.
 pub const GOODBYE_MS_MAX: u64 = 1000;
 
+/// Rounds of upkeep without anything to do after which a worker gives memory back.
+pub const UPKEEP_REST: u64 = 10;
+
 const _: () = assert!(UPKEEP_MS_MAX < WORKER_STALL_MS_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED < READ_BYTES / 2);
 // Codec (`resp`).
@@ -352,7 +355,7 @@ pub const SNAPSHOT_TIME_MARGIN_MS: u64 = 1000;
 /// Longest time that a snapshot that writes too fast waits at once.
 pub const SNAPSHOT_PAUSE_MS_MAX: u64 = 100;
 /// Shortest time that it waits.
-pub const SNAPSHOT_PAUSE_US_MIN: u64 = 250;
+pub const SNAPSHOT_PAUSE_US_MIN: u64 = 500;
 /// The log may grow to this many bytes, or those of the data, before it is worth a snapshot.
 pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 512 * 1024 * 1024;
 /// Bytes of a backup that a node gives at once, but for a single large item.

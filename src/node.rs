@@ -385,6 +385,8 @@ async fn watch_over(
         tokio::select! {
             // In this order: workers that were told to end have not ended by themselves.
             biased;
+            // An error means that nobody is left who could end the node.
+            _ = ending.wait_for(|ending| *ending) => {}
             signal = next_signal(terminate, interrupt) => {
                 if saving.is_none() {
                     saving = server.save_at_end().map(Box::pin);
@@ -398,8 +400,6 @@ async fn watch_over(
             () = async { saving.as_mut().expect("looked at").await }, if saving.is_some() => {
                 tracing::info!("stopping");
             }
-            // An error means that nobody is left who could end the node.
-            _ = ending.wait_for(|ending| *ending) => {}
             _ = ticks.tick() => {
                 server.sweep();
                 shared.metrics.sample(clock::monotonic_nanos());

@@ -1,6 +1,8 @@
 //! Room for big values: while they come in and when they are stored, the bound on memory holds, and
 //! what does not fit is refused as a whole.
 
+mod room_moves;
+
 use bytes::Bytes;
 use crabcache::command::parse::{self, Action};
 use crabcache::command::reply::{Reply, ReplyBuilder, errors};
@@ -309,93 +311,6 @@ fn what_becomes_of_a_big_value_is_within_the_bound() {
         assert_eq!(out.finish(), [Reply::Integer((GIANT + 5) as i64)], "{i}");
         check_bound(&engine);
     }
-}
-
-#[test]
-fn copies_of_big_values_are_within_the_bound() {
-    for policy in [Policy::AllKeysLru, Policy::TinyLfu, Policy::AllKeysLfu] {
-        let engine = engine(policy);
-        fill(&engine);
-        for bytes in [6, 12, 20].map(|mib| mib << 20) {
-            let case = format!("{policy:?} {bytes}");
-            let value = receive(&engine, bytes, 0).expect("room");
-            assert_eq!(set(&engine, "from", value), Reply::ok(), "{case}");
-            let done = run(&engine, vec![word("copy"), word("from"), word("to")]);
-            assert_eq!(done, Reply::Integer(1), "{case}");
-            assert_eq!(len(&engine, "to"), Reply::Integer(bytes as i64), "{case}");
-            run(&engine, vec![word("del"), word("from"), word("to")]);
-            fill(&engine);
-        }
-    }
-}
-
-#[test]
-fn a_copy_that_cannot_fit_is_refused_and_nothing_goes_for_it() {
-    for policy in [Policy::AllKeysLru, Policy::TinyLfu, Policy::NoEviction] {
-        let engine = engine(policy);
-        let bytes = 30 << 20;
-        fill_beside(&engine, policy, "from", bytes);
-        let evictions = evictions(&engine);
-        let done = run(&engine, vec![word("copy"), word("from"), word("to")]);
-        assert_eq!(done, Reply::Error(errors::OUT_OF_MEMORY.into()), "{policy:?}");
-        assert_eq!(len(&engine, "from"), Reply::Integer(bytes as i64), "{policy:?}");
-        assert_eq!(self::evictions(&engine), evictions, "{policy:?}");
-    }
-}
-
-#[test]
-fn a_big_value_that_is_renamed_takes_its_room_along() {
-    for policy in [Policy::AllKeysLru, Policy::TinyLfu, Policy::NoEviction] {
-        for bytes in [6, 20, 34].map(|mib| mib << 20) {
-            let case = format!("{policy:?} {bytes}");
-            let engine = engine(policy);
-            fill_beside(&engine, policy, "0", bytes);
-            let evictions = evictions(&engine);
-            for i in 0..20 {
-                let done = run(&engine, vec![word("rename"), name(i), name(i + 1)]);
-                assert_eq!(done, Reply::ok(), "{case}");
-            }
-            assert_eq!(self::evictions(&engine), evictions, "{case}");
-            assert_eq!(len(&engine, "20"), Reply::Integer(bytes as i64), "{case}");
-            upkeep(&engine);
-        }
-    }
-}
-
-/// Fills the node, a big value included, which would not be stored or not stay in another order.
-fn fill_beside(engine: &Engine, policy: Policy, name: &str, bytes: usize) {
-    if policy != Policy::NoEviction {
-        fill(engine);
-    }
-    let value = receive(engine, bytes, 0).expect("room");
-    assert_eq!(set(engine, name, value), Reply::ok(), "{policy:?} {bytes}");
-    if policy == Policy::NoEviction {
-        fill(engine);
-    }
-}
-
-fn name(i: u32) -> Arg {
-    word(&i.to_string())
-}
-
-fn evictions(engine: &Engine) -> u64 {
-    (0..engine.shard_count()).map(|shard| engine.lock(shard).store().stats().evictions).sum()
-}
-
-#[test]
-fn where_nothing_is_evicted_deadlines_are_set_and_keys_renamed() {
-    let engine = engine(Policy::NoEviction);
-    fill(&engine);
-    let full = set(&engine, "one more", Bytes::from_static(&[7; 200]));
-    assert_eq!(full, Reply::Error(errors::OUT_OF_MEMORY.into()));
-    for i in 0..3000u32 {
-        let key = || Arg::Shared(Bytes::copy_from_slice(&i.to_be_bytes()));
-        let seconds = if i % 2 == 0 { "500" } else { "50000" };
-        let done = run(&engine, vec![word("expire"), key(), word(seconds)]);
-        assert_eq!(done, Reply::Integer(1), "{i}");
-        assert_eq!(run(&engine, vec![word("rename"), key(), name(i)]), Reply::ok(), "{i}");
-    }
-    upkeep(&engine);
 }
 
 #[test]

@@ -18,6 +18,14 @@ pub(super) struct Uses {
     pub(super) items: Use,
 }
 
+impl Uses {
+    /// So many of the bytes are not divided.
+    pub(super) fn set_aside(&mut self, bytes: u64) {
+        self.memory.held = self.memory.held.saturating_sub(bytes);
+        self.memory.limit = self.memory.limit.saturating_sub(bytes);
+    }
+}
+
 /// A shard that uses this much of its limit (of 100) needs more.
 const NEEDS_MORE_FROM: u64 = 95;
 /// What a shard that needs no more keeps above its use, as a part of an even share, at most.

@@ -41,6 +41,8 @@ pub(super) fn execute<W: ReplyWriter>(
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
+            // While bounds move with a value, nobody is to divide them anew.
+            let _dividing = engine.dividing();
             rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
         }
         KeysOp::Copy { from, to, replace } => {
@@ -151,10 +153,14 @@ fn rename<W: ReplyWriter>(locked: &mut Locked<'_, '_>, if_absent: bool, out: &mu
         return out.integer(0);
     }
     if !same {
-        if let Held::Shared(value) = &value {
-            locked.move_bound(locked.engine.value_bytes_of(value.len()));
+        // A small one is stored as any other, where there is room.
+        let mut done = Err(Full);
+        match &value {
+            Held::Small(_) => done = locked.at(1).put_as(value.value(), deadline, edited),
+            Held::Shared(value) => locked.move_bound(locked.engine.value_bytes_of(value.len())),
         }
-        if locked.at(1).move_in(value.value(), deadline, edited).is_err() {
+        let done = done.or_else(|Full| locked.at(1).move_in(value.value(), deadline, edited));
+        if done.is_err() {
             return out.error(errors::OUT_OF_MEMORY);
         }
         locked.at(0).remove();

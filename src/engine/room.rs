@@ -13,7 +13,7 @@ use crate::limits::{
     GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART,
     ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is set aside of the bound on memory.
@@ -29,13 +29,23 @@ pub(super) struct Aside {
     ceiling_bytes: AtomicU64,
 }
 
-/// Values that a shard is about to keep.
+/// Values that a shard is about to keep, or to keep on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Land {
     shard: usize,
     bytes: u64,
-    /// Whether they are in this engine's buffers already, and thus count.
-    here: bool,
+    from: From,
+}
+
+/// Where values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// Nowhere yet.
+    Nowhere,
+    /// In this engine's buffers, and thus counted.
+    Here,
+    /// In their shard: they are to stay.
+    Shard,
 }
 
 /// Values on their way into a shard, whose part of the bound is larger by them until this is
@@ -56,7 +66,7 @@ impl<'a> Landing<'a> {
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        if self.land.here {
+        if self.land.from == From::Here {
             // The shard has got this room for them.
             let less = |bytes: u64| Some(bytes.saturating_sub(self.land.bytes));
             let room = &self.aside.loose_bytes;
@@ -174,27 +184,33 @@ impl Engine {
             *giants = shard.store().giant_bytes(giant_from);
         }
         let landings = self.aside.landings.lock().clone();
-        let (large, small): (Vec<Land>, Vec<Land>) =
-            landings.iter().filter(|land| !land.here).partition(|land| land.bytes >= giant_from);
-        let wanted = small.iter().map(|land| (land.shard, land.bytes));
-        for (shard, bytes) in wanting.into_iter().chain(wanted) {
-            uses[shard].memory.held += bytes;
+        let mut aside = vec![0; count];
+        for &Land { shard, bytes, from } in &landings {
+            match from {
+                From::Here => {}
+                From::Nowhere if bytes < giant_from => uses[shard].memory.held += bytes,
+                From::Nowhere => aside[shard] += bytes,
+                From::Shard => {
+                    let stays = bytes.min(giants[shard]);
+                    giants[shard] -= stays;
+                    aside[shard] += stays;
+                    uses[shard].set_aside(stays);
+                }
+            }
         }
-        let mut coming = vec![0; count];
-        for land in large {
-            coming[land.shard] += land.bytes;
+        if let Some((shard, bytes)) = wanting {
+            uses[shard].memory.held += bytes;
         }
         let bytes = match max_memory {
             u64::MAX => vec![u64::MAX; count],
             max => {
                 let most = max - max / GIANTS_LEAVE_PART;
-                leave_enough(&mut coming, most);
-                leave_enough(&mut giants, most - coming.iter().sum::<u64>());
-                for (used, giants) in uses.iter_mut().zip(&giants) {
-                    used.memory.held = used.memory.held.saturating_sub(*giants);
-                    used.memory.limit = used.memory.limit.saturating_sub(*giants);
+                leave_enough(&mut aside, most);
+                leave_enough(&mut giants, most - aside.iter().sum::<u64>());
+                for ((used, giants), aside) in uses.iter_mut().zip(&giants).zip(&mut aside) {
+                    used.set_aside(*giants);
+                    *aside += giants;
                 }
-                let mut aside: Vec<_> = giants.iter().zip(&coming).map(|(a, b)| a + b).collect();
                 let loose = self.set_aside(loose, max, &landings, &mut aside);
                 let left = max.saturating_sub(loose + aside.iter().sum::<u64>());
                 let parts = budget::divide(left, uses.iter().map(|u| u.memory));
@@ -223,7 +239,7 @@ impl Engine {
         let ahead = (max / LOOSE_AHEAD_PART).min(LOOSE_AHEAD_BYTES_MAX);
         let mut left = if loose > 0 { loose.min(most) + ahead } else { 0 };
         self.aside.loose_bytes.store(left, Ordering::Relaxed);
-        let here = landings.iter().filter(|land| land.here);
+        let here = landings.iter().filter(|land| land.from == From::Here);
         let count = here.clone().count() as u64;
         for land in here {
             // With what is begun and not full beside them.
@@ -232,6 +248,28 @@ impl Engine {
             left -= bytes;
         }
         left
+    }
+
+    /// Has all shards make room for values that come to one of them and are not here yet; whether
+    /// there is enough, when that shard has made its own.
+    fn others_made_room(&self, shard: usize, bytes: u64, now: Time) -> bool {
+        let max = self.bound();
+        let used = self.give_up_all(now).enumerate().map(|(other, used)| {
+            let most = if other == shard { used.limit.saturating_sub(bytes) } else { u64::MAX };
+            used.held.min(most)
+        });
+        let used: u64 = used.sum();
+        used + self.extents.loose_bytes() + bytes <= max + max / LOOSE_AHEAD_PART
+    }
+
+    /// The big value of a key is to stay in its shard, whatever comes.
+    pub(super) fn keep_in(&self, shard: usize, bytes: u64) -> Landing<'_> {
+        Landing::new(&self.aside, Land { shard, bytes, from: From::Shard })
+    }
+
+    /// As long as this is held nobody divides the bounds; to be taken before any shard is locked.
+    pub(super) fn dividing(&self) -> Option<MutexGuard<'_, ()>> {
+        self.max_memory().map(|_| self.dividing.lock())
     }
 
     /// Bytes that a value of this length takes, in a buffer of its own.
@@ -265,16 +303,16 @@ impl Engine {
             return None;
         }
         // A small one need not be followed so closely.
-        let land = |bytes, here| {
+        let land = |bytes, from| {
             let follow = bytes > max / LOOSE_AHEAD_PART;
-            follow.then(|| Landing::new(&self.aside, Land { shard, bytes, here }))
+            follow.then(|| Landing::new(&self.aside, Land { shard, bytes, from }))
         };
-        let mut landing = land(here, true);
+        let mut landing = land(here, From::Here);
         let mut granted = landing.is_some();
         if granted {
             self.divide(None);
         } else {
-            landing = land(bytes, false);
+            landing = land(bytes, From::Nowhere);
         }
         for _ in 0..ROOM_STEPS_MAX {
             let room = self.lock(shard).store().big_room_step(bytes, granted, now);
@@ -283,13 +321,10 @@ impl Engine {
                 BigRoom::Enough | BigRoom::Full => return landing,
                 BigRoom::LimitTooSmall => {
                     granted = true;
-                    let land = || Landing::new(&self.aside, Land { shard, bytes, here: false });
-                    landing.get_or_insert_with(land);
+                    let land = Land { shard, bytes, from: From::Nowhere };
+                    landing.get_or_insert_with(|| Landing::new(&self.aside, land));
                     self.divide(None);
-                    // It is not here yet, so that the others have not made room for it.
-                    let above = |used: budget::Use| used.held.saturating_sub(used.limit);
-                    let above: u64 = self.give_up_all(now).map(above).sum();
-                    if here == 0 && above > max / LOOSE_AHEAD_PART {
+                    if here == 0 && !self.others_made_room(shard, bytes, now) {
                         drop(landing);
                         self.divide(None);
                         return None;

@@ -99,7 +99,9 @@ impl Server {
 
     /// What is to be saved when the node is told to end, begun; `None`: nothing is.
     pub fn save_at_end(&self) -> Option<impl Future<Output = ()> + use<>> {
-        let snapshots = self.snapshots.as_ref().filter(|_| self.saves_at_end())?.clone();
+        // What is not loaded yet would be missing in a snapshot, and is on disk anyway.
+        let saves = self.saves_at_end() && !self.shared.notice.word().is_loading();
+        let snapshots = self.snapshots.as_ref().filter(|_| saves)?.clone();
         let number = snapshots.begin_next(Purpose::Save);
         Some(async move {
             if let Err(error) = snapshots.written(number).await {

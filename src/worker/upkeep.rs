@@ -14,7 +14,7 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
     let home: Vec<usize> = (worker.index..engine.shard_count()).step_by(workers).collect();
     let mut pace_ms = limits::UPKEEP_MS_MIN;
     let mut batches_before = 0;
-    let mut rested = true;
+    let mut rest = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(pace_ms)).await;
         let metrics = worker.metrics();
@@ -31,9 +31,8 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
         let batches = metrics.batches.get();
         let idle = rounds == 0 && batches == batches_before;
         batches_before = batches;
-        rested &= idle;
-        if !rested && pace_ms == limits::UPKEEP_MS_MAX {
-            rested = true;
+        rest = if idle { rest + 1 } else { 0 };
+        if rest == limits::UPKEEP_REST {
             give_back();
         }
         pace_ms = match (more, idle) {

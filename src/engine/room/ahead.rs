@@ -12,6 +12,7 @@ use bytes::Bytes;
 #[must_use = "to be dropped when the command is done"]
 pub struct Room<'a> {
     _landing: Option<Landing<'a>>,
+    _kept: Option<Landing<'a>>,
     _pinned: Option<Pinned<'a>>,
 }
 
@@ -64,7 +65,7 @@ impl Engine {
         let bytes = self.extents.value_bytes_of(value.bytes().len());
         let here = if self.is_ours(value) { bytes } else { 0 };
         let landing = self.reserve(coming.shard, bytes, here, coming.now)?;
-        Some(Room { _landing: Some(landing), _pinned: None })
+        Some(Room { _landing: Some(landing), _kept: None, _pinned: None })
     }
 
     /// Makes room for a value that a key is to get from another one, before their shards are
@@ -91,8 +92,9 @@ impl Engine {
         if !replace && self.lock(target).store().peek(&to, now).is_some() {
             return None;
         }
+        let kept = Some(self.keep_in(shard, bytes));
         let landing = self.reserve(target, bytes, 0, now);
-        Some(Room { _landing: landing, _pinned: Some(pinned) })
+        Some(Room { _landing: landing, _kept: kept, _pinned: Some(pinned) })
     }
 
     /// Puts together what APPEND or SETRANGE makes of a value, if that is long, and makes room for
@@ -130,7 +132,7 @@ impl Engine {
             Err(Full) => None,
         };
         prepared::keep(old, change, new);
-        Some(Room { _landing: landing, _pinned: Some(pinned) })
+        Some(Room { _landing: landing, _kept: None, _pinned: Some(pinned) })
     }
 
     fn put_together(

@@ -215,12 +215,22 @@ impl Store {
             return self.evict(&found, now);
         }
         match self.main_victim(second_chance, now) {
-            Some(victim) => self.evict(&victim, now),
-            None => match self.under_hand(Region::Window, now) {
+            Some(victim) if !self.is_stuck(&victim) => self.evict(&victim, now),
+            _ => match self.under_hand(Region::Window, now) {
                 Some(found) => self.evict(&found, now),
                 None => false,
             },
         }
+    }
+
+    /// Whether any item is passed over.
+    pub(super) fn has_pinned(&self) -> bool {
+        !self.evicting.pinned.is_empty()
+    }
+
+    /// Whether an item was passed over so often that it is not looked at any more.
+    pub(super) fn is_stuck(&self, found: &Found) -> bool {
+        self.evicting.pinned.iter().any(|pinned| pinned.hash == found.hash && pinned.passes == 0)
     }
 
     pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
@@ -228,7 +238,9 @@ impl Store {
             // Passed over that often, it is what is left: there is nothing to evict.
             let Some(left) = pinned.passes.checked_sub(1) else { return false };
             pinned.passes = left;
-            // Out of the window: a large value there would be all that is looked at.
+            // Out of the window: a large value there would be all that is looked at. Behind all
+            // that is in main: not at the end of the segment that is looked at.
+            self.segments.close(self.segments.segment_of(found.offset));
             return self.move_to_main(found, 0, now);
         }
         self.evicting.debt -= found.bytes as i64;

@@ -75,7 +75,8 @@ pub struct Store {
     /// Up to where memory may be used without being lent: the bound, or what was held when it was
     /// lowered and is not given up yet.
     anchor: u64,
-    /// Room was made for all that is written now.
+    /// The bound is not asked now: room was made for all that is written, or what is written goes
+    /// away elsewhere.
     roomy: bool,
     value_bytes_max: usize,
     /// Whether accesses are counted: a bound is near.

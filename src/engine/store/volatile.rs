@@ -13,7 +13,7 @@ impl Store {
         let Some(segment) = first.filter(|&id| self.segments.is_mortal(id)) else {
             return self.evict_volatile(false, now);
         };
-        self.evict_in(segment, now)
+        self.evict_in(segment, now) || self.has_pinned() && self.evict_volatile(false, now)
     }
 
     /// Evicts the first live item of a segment.
@@ -42,6 +42,9 @@ impl Store {
                 self.evicting.debt -= found.bytes as i64;
                 self.expire_item(found.group, &found.at);
                 return true;
+            }
+            if self.is_stuck(&found) {
+                continue;
             }
             return self.evict(&found, now);
         }
@@ -75,6 +78,9 @@ impl Store {
             let word = self.index.get(&found.at);
             if second_chance && word.references() > 0 && !self.segments.work().is_enough() {
                 self.index.set(&found.at, word.with_references(word.references() - 1));
+                continue;
+            }
+            if self.is_stuck(&found) {
                 continue;
             }
             return self.evict(&found, now);

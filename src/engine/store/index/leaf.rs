@@ -5,6 +5,7 @@
 
 use super::bucket::{Bucket, SLOTS, TAG_BITS, Word};
 use super::chunks::{BUCKETS, ChunkId, Chunks};
+use std::collections::HashSet;
 use std::ptr::NonNull;
 
 /// Most chunks of a leaf.
@@ -17,6 +18,8 @@ const FILL_MAX: usize = 940;
 const FILL_AFTER_SPLIT: usize = 870;
 /// A chunk is given back when fewer than this many of 1000 slots are taken.
 const FILL_MIN: usize = 450;
+/// Orders in which items are put into the largest leaf, until all find room.
+const ORDERS: usize = 8;
 
 /// The buckets of one range of hash order.
 #[repr(align(64))]
@@ -195,6 +198,24 @@ impl Leaf {
         self.count -= 1;
     }
 
+    /// Takes out all items but `words`, which stay where they are.
+    pub(super) fn keep(&mut self, chunks: &Chunks, words: &[Word]) {
+        let stays: HashSet<u64> = words.iter().map(|word| word.0).collect();
+        for b in 0..self.buckets() {
+            for slot in 0..SLOTS {
+                // SAFETY: a bucket of our own chunks; the copy ends the borrow.
+                let word = unsafe { self.bucket(chunks, b).as_ref() }.get(slot);
+                if word.is_empty() || stays.contains(&word.0) {
+                    continue;
+                }
+                let second = first(word.tag(), self.buckets()) != b;
+                let at =
+                    SlotRef { bucket: self.bucket(chunks, b), slot: slot as u8, second, leaf: 0 };
+                self.take_out(chunks, &at);
+            }
+        }
+    }
+
     /// All items, into `out`; how many.
     pub(super) fn collect(&self, chunks: &Chunks, out: &mut [Word; ITEMS_MAX]) -> usize {
         let mut n = 0;
@@ -216,11 +237,8 @@ impl Leaf {
         let mut want = len.clamp(1, CHUNKS_MAX);
         loop {
             self.resize(chunks, want);
-            for b in 0..self.buckets() {
-                // SAFETY: a bucket of our own chunks.
-                unsafe { *self.bucket(chunks, b).as_mut() = Bucket::EMPTY };
-            }
-            if words.iter().all(|&w| self.place(chunks, w)) {
+            let tries = if want == CHUNKS_MAX { ORDERS } else { 1 };
+            if (0..tries).any(|i| self.refill(chunks, words, words.len() / ORDERS * i)) {
                 return true;
             }
             if want == CHUNKS_MAX {
@@ -228,6 +246,17 @@ impl Leaf {
             }
             want += 1;
         }
+    }
+
+    /// Empties its buckets and puts `words` into them, from the one at `from` on; whether all
+    /// found room.
+    fn refill(&mut self, chunks: &Chunks, words: &[Word], from: usize) -> bool {
+        for b in 0..self.buckets() {
+            // SAFETY: a bucket of our own chunks.
+            unsafe { *self.bucket(chunks, b).as_mut() = Bucket::EMPTY };
+        }
+        let (later, sooner) = words.split_at(from);
+        sooner.iter().chain(later).all(|&word| self.place(chunks, word))
     }
 
     fn resize(&mut self, chunks: &mut Chunks, want: usize) {

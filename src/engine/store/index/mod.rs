@@ -252,18 +252,19 @@ impl Index {
             }
             let mut words = [Word::default(); ITEMS_MAX];
             let n = leaf.collect(&self.chunks, &mut words);
-            let (words, larger) = (&words[..n], leaf.len() + 1);
-            if leaf.is_largest() || !leaf.rebuild(&mut self.chunks, words, larger) {
-                let deepest = (table.count / LEAF_ITEMS_LEAST + 1).ilog2() + DEPTH_SPREAD_MAX;
-                if u32::from(leaf.depth) >= deepest.min(DEPTH_MAX) {
-                    let largest = leaf.len();
-                    let fits = leaf.rebuild(&mut self.chunks, words, largest);
-                    assert!(fits, "what was in a leaf found no room in it again");
-                    self.tables[group].count -= 1;
-                    return false;
-                }
-                self.split(group, position, words, &mut position_of_item);
+            let words = &words[..n];
+            if !leaf.is_largest() {
+                let larger = leaf.len() + 1;
+                let fits = leaf.rebuild(&mut self.chunks, words, larger);
+                assert!(fits, "what was in a leaf found no room in a larger one");
+                continue;
             }
+            let deepest = (table.count / LEAF_ITEMS_LEAST + 1).ilog2() + DEPTH_SPREAD_MAX;
+            if u32::from(leaf.depth) >= deepest.min(DEPTH_MAX) {
+                self.tables[group].count -= 1;
+                return false;
+            }
+            self.split(group, position, words, &mut position_of_item);
         }
     }
 
@@ -357,7 +358,9 @@ impl Index {
         }
     }
 
-    /// Splits the leaf at `position`, which holds `words`, in two halves of its range.
+    /// Splits the leaf at `position`, which holds `words`, in two halves of its range. Where items
+    /// come in hash order nearly all of them are in one half: that is not put together anew, for
+    /// which there may be no room, but stays as it is.
     #[cold]
     fn split(
         &mut self,
@@ -386,16 +389,78 @@ impl Index {
                 None => table.count -= 1,
             }
         }
+        let low_is_larger = low.len() >= high.len();
+        let (larger, smaller) = if low_is_larger { (low, high) } else { (high, low) };
         leaf.depth = depth + 1;
+        if Leaf::fitting(larger.len() + 1) < CHUNKS_MAX {
+            let fits = leaf.rebuild(&mut self.chunks, &larger, Leaf::fitting(larger.len() + 1));
+            assert!(fits, "half a leaf found no room");
+        } else {
+            leaf.keep(&self.chunks, &larger);
+        }
         let mut other = Leaf::new(depth + 1, self.chunks.take());
-        let fits = leaf.rebuild(&mut self.chunks, &low, Leaf::fitting(low.len() + 1))
-            && other.rebuild(&mut self.chunks, &high, Leaf::fitting(high.len() + 1));
+        let fits = other.rebuild(&mut self.chunks, &smaller, Leaf::fitting(smaller.len() + 1));
         assert!(fits, "half a leaf found no room");
-        self.leaves[id as usize] = leaf;
-        let other = self.add_leaf(other);
+        let (low, high) = if low_is_larger { (leaf, other) } else { (other, leaf) };
+        self.leaves[id as usize] = low;
+        let other = self.add_leaf(high);
         let table = &mut self.tables[group];
         let span = 1usize << (table.depth - depth - 1);
         let first = table.slot_of(position) / (2 * span) * (2 * span) + span;
         table.directory[first..first + span].fill(other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arena::Arena;
+    use super::{Index, Word, position_of};
+    use std::sync::Arc;
+
+    /// Hashes of items of a group, spread evenly, in the order of the walk of a group whose leaves
+    /// hold some hundreds: by leaves, and within them in any order.
+    fn hashes(seed: u64, count: u64, per_leaf: usize, rises: bool) -> Vec<u64> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB) ^ mixed >> 31
+        };
+        let mut hashes: Vec<u64> = (0..count).map(|_| next()).collect();
+        hashes.sort_unstable_by_key(|&hash| if rises { hash } else { !hash });
+        for leaf in hashes.chunks_mut(per_leaf) {
+            leaf.sort_unstable_by_key(|hash| *hash as u32);
+        }
+        hashes
+    }
+
+    #[test]
+    fn items_may_come_in_hash_order() {
+        for seed in 0..400 {
+            let hashes = hashes(seed * 7919, 1000 + seed, 1 + seed as usize % 400, seed % 2 == 0);
+            let mut index = Index::new(Arc::new(Arena::new(64 * 1024)), 1);
+            let add = |index: &mut Index, at: usize| {
+                while !index.is_ready() {
+                    assert!(index.grow());
+                }
+                let word = Word::new(at as u64 + 1, hashes[at], false);
+                let position = |word: Word| Some(position_of(hashes[word.offset() as usize - 1]));
+                assert!(index.insert(0, hashes[at], word, position), "seed {seed}");
+            };
+            (0..hashes.len()).for_each(|at| add(&mut index, at));
+            for (at, hash) in hashes.iter().enumerate() {
+                let found = index.find(0, *hash, |word| word.offset() == at as u64 + 1);
+                assert!(found.is_some(), "seed {seed}: item {at} is lost");
+            }
+            let ats = (0..hashes.len()).rev();
+            for at in ats {
+                let offset = at as u64 + 1;
+                let slot = index.find(0, hashes[at], |word| word.offset() == offset);
+                if index.remove(0, &slot.expect("it is there")) {
+                    index.merge(0, position_of(hashes[at]));
+                }
+            }
+            assert_eq!(index.count(0), 0, "seed {seed}");
+        }
     }
 }
