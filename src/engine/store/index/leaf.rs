@@ -18,7 +18,7 @@ const FILL_MAX: usize = 940;
 const FILL_AFTER_SPLIT: usize = 870;
 /// A chunk is given back when fewer than this many of 1000 slots are taken.
 const FILL_MIN: usize = 450;
-/// Orders in which items are put into the largest leaf, until all find room.
+/// Orders in which items are put into a largest leaf that is to hold nearly all it can.
 const ORDERS: usize = 8;
 
 /// The buckets of one range of hash order.
@@ -237,14 +237,35 @@ impl Leaf {
         let mut want = len.clamp(1, CHUNKS_MAX);
         loop {
             self.resize(chunks, want);
-            let tries = if want == CHUNKS_MAX { ORDERS } else { 1 };
-            if (0..tries).any(|i| self.refill(chunks, words, words.len() / ORDERS * i)) {
+            if self.refill(chunks, words, 0) {
                 return true;
             }
             if want == CHUNKS_MAX {
                 return false;
             }
             want += 1;
+        }
+    }
+
+    /// As [`Leaf::rebuild`] for the largest, in several orders if need be.
+    pub(super) fn rebuild_largest(&mut self, chunks: &mut Chunks, words: &[Word]) -> bool {
+        self.count = words.len() as u16;
+        self.resize(chunks, CHUNKS_MAX);
+        (0..ORDERS).any(|i| self.refill(chunks, words, words.len() / ORDERS * i))
+    }
+
+    /// Its buckets as they are.
+    pub(super) fn saved(&self, chunks: &Chunks) -> Vec<Bucket> {
+        // SAFETY: buckets of our own chunks.
+        (0..self.buckets()).map(|b| unsafe { *self.bucket(chunks, b).as_ref() }).collect()
+    }
+
+    /// Makes it what it was when its buckets were saved.
+    pub(super) fn restore(&mut self, chunks: &mut Chunks, saved: &[Bucket]) {
+        self.resize(chunks, saved.len() / BUCKETS);
+        for (b, bucket) in saved.iter().enumerate() {
+            // SAFETY: a bucket of our own chunks.
+            unsafe { *self.bucket(chunks, b as u32).as_mut() = *bucket };
         }
     }
 

@@ -253,18 +253,21 @@ impl Index {
             let mut words = [Word::default(); ITEMS_MAX];
             let n = leaf.collect(&self.chunks, &mut words);
             let words = &words[..n];
-            if !leaf.is_largest() {
-                let larger = leaf.len() + 1;
-                let fits = leaf.rebuild(&mut self.chunks, words, larger);
-                assert!(fits, "what was in a leaf found no room in a larger one");
+            // As it is, it may be split without being put together anew.
+            let whole = leaf.is_largest();
+            let deepest = (table.count / LEAF_ITEMS_LEAST + 1).ilog2() + DEPTH_SPREAD_MAX;
+            let is_deepest = u32::from(leaf.depth) >= deepest.min(DEPTH_MAX);
+            let saved = (is_deepest && !whole).then(|| leaf.saved(&self.chunks));
+            let larger = leaf.len() + 1;
+            if !whole && leaf.rebuild(&mut self.chunks, words, larger) {
                 continue;
             }
-            let deepest = (table.count / LEAF_ITEMS_LEAST + 1).ilog2() + DEPTH_SPREAD_MAX;
-            if u32::from(leaf.depth) >= deepest.min(DEPTH_MAX) {
+            if is_deepest {
+                saved.iter().for_each(|saved| leaf.restore(&mut self.chunks, saved));
                 self.tables[group].count -= 1;
                 return false;
             }
-            self.split(group, position, words, &mut position_of_item);
+            self.split(group, position, words, whole, &mut position_of_item);
         }
     }
 
@@ -359,14 +362,15 @@ impl Index {
     }
 
     /// Splits the leaf at `position`, which holds `words`, in two halves of its range. Where items
-    /// come in hash order nearly all of them are in one half: that is not put together anew, for
-    /// which there may be no room, but stays as it is.
+    /// come in hash order nearly all of them are in one half, for which there may be no room when
+    /// it is put together anew: if the leaf is `whole`, it stays as it is; else it is split again.
     #[cold]
     fn split(
         &mut self,
         group: usize,
         position: u32,
         words: &[Word],
+        whole: bool,
         position_of_item: &mut impl FnMut(Word) -> Option<u32>,
     ) {
         let table = &mut self.tables[group];
@@ -392,15 +396,17 @@ impl Index {
         let low_is_larger = low.len() >= high.len();
         let (larger, smaller) = if low_is_larger { (low, high) } else { (high, low) };
         leaf.depth = depth + 1;
-        if Leaf::fitting(larger.len() + 1) < CHUNKS_MAX {
-            let fits = leaf.rebuild(&mut self.chunks, &larger, Leaf::fitting(larger.len() + 1));
-            assert!(fits, "half a leaf found no room");
+        let len = Leaf::fitting(larger.len() + 1);
+        let fits = if len < CHUNKS_MAX || !whole {
+            leaf.rebuild(&mut self.chunks, &larger, len)
+                || leaf.rebuild_largest(&mut self.chunks, &larger)
         } else {
             leaf.keep(&self.chunks, &larger);
-        }
+            true
+        };
         let mut other = Leaf::new(depth + 1, self.chunks.take());
-        let fits = other.rebuild(&mut self.chunks, &smaller, Leaf::fitting(smaller.len() + 1));
-        assert!(fits, "half a leaf found no room");
+        let small = other.rebuild(&mut self.chunks, &smaller, Leaf::fitting(smaller.len() + 1));
+        assert!(small, "the smaller half of a leaf found no room");
         let (low, high) = if low_is_larger { (leaf, other) } else { (other, leaf) };
         self.leaves[id as usize] = low;
         let other = self.add_leaf(high);
@@ -408,6 +414,11 @@ impl Index {
         let span = 1usize << (table.depth - depth - 1);
         let first = table.slot_of(position) / (2 * span) * (2 * span) + span;
         table.directory[first..first + span].fill(other);
+        if !fits {
+            let position = larger.first().and_then(|&word| position_of_item(word));
+            let position = position.expect("an item whose position was known");
+            self.split(group, position, &larger, false, position_of_item);
+        }
     }
 }
 
