@@ -355,7 +355,7 @@ pub const SNAPSHOT_TIME_MARGIN_MS: u64 = 1000;
 /// Longest time that a snapshot that writes too fast waits at once.
 pub const SNAPSHOT_PAUSE_MS_MAX: u64 = 100;
 /// Shortest time that it waits.
-pub const SNAPSHOT_PAUSE_US_MIN: u64 = 500;
+pub const SNAPSHOT_PAUSE_US_MIN: u64 = 250;
 /// The log may grow to this many bytes, or those of the data, before it is worth a snapshot.
 pub const SNAPSHOT_LOG_BYTES_MIN: u64 = 512 * 1024 * 1024;
 /// Bytes of a backup that a node gives at once, but for a single large item.
