@@ -159,9 +159,11 @@ impl Story {
             assert_eq!(said.iter().filter(is_told).count(), 1, "{key}: {said:?}");
             let moved: BTreeSet<&String> = said.iter().filter(|said| !is_told(said)).collect();
             assert!(moved.len() == 1 && moved.iter().all(|said| said.starts_with("-MOVED ")));
-            // Nobody has an older one to give.
+            // Nobody has an older one to give; a copy more than is wanted goes in time.
             let said: Vec<String> = copies.iter_mut().map(&mut asked).collect();
-            assert_eq!(said.iter().filter(is_told).count(), 2, "{key}: {said:?}");
+            assert!(said.iter().filter(is_told).count() >= 2, "{key}: {said:?}");
+            let mut others = said.iter().filter(|said| !is_told(said));
+            assert!(others.all(|said| said.starts_with("-MOVED ")), "{key}: {said:?}");
         }
     }
 }
