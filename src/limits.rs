@@ -35,7 +35,7 @@ pub use replication::{
 pub use room::{
     CHANGE_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, INCOMING_STEP_BYTES,
     LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART, PINNED_PASSES_MAX, ROOM_STEPS_MAX,
-    SECOND_CHANCES_MAX, WIDEN_AGAIN_BYTES,
+    SECOND_CHANCES_MAX, UPKEEP_REST, WIDEN_AGAIN_BYTES,
 };
 
 /// Values longer than this become reference-counted buffers of their own.
@@ -208,9 +208,6 @@ pub const DEBUG_SLEEP_SECONDS_MAX: f64 = 3600.0;
 pub const GOODBYE_BYTES_MAX: usize = 1024 * 1024;
 /// How long that may take.
 pub const GOODBYE_MS_MAX: u64 = 1000;
-
-/// Rounds of upkeep without anything to do after which a worker gives memory back.
-pub const UPKEEP_REST: u64 = 10;
 
 const _: () = assert!(UPKEEP_MS_MAX < WORKER_STALL_MS_MAX);
 const _: () = assert!(BULK_BYTES_MAX_UNAUTHENTICATED < READ_BYTES / 2);

@@ -31,3 +31,5 @@ pub const WIDEN_AGAIN_BYTES: u64 = 4 * 1024 * 1024;
 pub const PINNED_PASSES_MAX: u32 = 64;
 /// Items passed over in search of a victim for one candidate.
 pub const SECOND_CHANCES_MAX: u32 = 128;
+/// Rounds of upkeep without anything to do after which a worker gives memory back.
+pub const UPKEEP_REST: u64 = 10;
