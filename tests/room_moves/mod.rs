@@ -151,5 +151,14 @@ fn where_nothing_is_evicted_deadlines_are_set_and_keys_renamed() {
         assert_eq!(done, Reply::Integer(1), "{i}");
         assert_eq!(run(&engine, vec![word("rename"), key(), name(i)]), Reply::ok(), "{i}");
     }
+    // Nor while a big value that comes in takes from what the shards had.
+    let mut coming = engine.buffer(8 << 20).expect("addresses");
+    let _ = engine.claim(&mut coming, 8 << 20, 0, NOW);
+    for i in 3000..3100u32 {
+        let key = Arg::Shared(Bytes::copy_from_slice(&i.to_be_bytes()));
+        let done = run(&engine, vec![word("expire"), key, word("500")]);
+        assert_eq!(done, Reply::Integer(1), "{i}");
+    }
+    drop(coming);
     upkeep(&engine);
 }

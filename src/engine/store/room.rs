@@ -240,7 +240,7 @@ impl Store {
     pub(super) fn may_overdraw(&self) -> bool {
         let block = self.arena.block_bytes() as u64;
         let most = (self.limit_bytes / OVERDRAFT_PART).max(OVERDRAFT_BLOCKS_MIN * block);
-        self.used_bytes() + block <= self.limit_bytes.saturating_add(most)
+        self.used_bytes() + block <= self.bytes_goal().saturating_add(most)
     }
 
     /// Has `write` store what goes away elsewhere: the bound is not asked.

@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Up to where a write may fill: what is held above a bound that was lowered goes later.
-    fn bytes_goal(&self) -> u64 {
+    pub(super) fn bytes_goal(&self) -> u64 {
         self.limit_bytes.max(self.anchor.min(self.used_bytes()))
     }
 
