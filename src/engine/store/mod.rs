@@ -60,14 +60,23 @@ pub(in crate::engine) use view::prefetch_to_write;
 pub struct Full;
 
 /// The items of one shard.
+// In this order: what every request writes is beside the lock, in the one line that then goes from
+// core to core.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Store {
+    counters: Counters,
+    shard_bits: u32,
+    /// Whether accesses are counted: a bound is near.
+    tracking: bool,
+    /// The bound is not asked now: room was made for all that is written, or what is written goes
+    /// away elsewhere.
+    roomy: bool,
     index: Index,
     segments: Segments,
     bigs: Bigs,
     arena: Arc<Arena>,
     extents: Arc<Extents>,
-    shard_bits: u32,
     seed: HashSeed,
     policy: Policy,
     limit_bytes: u64,
@@ -75,17 +84,11 @@ pub struct Store {
     /// Up to where memory may be used without being lent: the bound, or what was held when it was
     /// lowered and is not given up yet.
     anchor: u64,
-    /// The bound is not asked now: room was made for all that is written, or what is written goes
-    /// away elsewhere.
-    roomy: bool,
     value_bytes_max: usize,
-    /// Whether accesses are counted: a bound is near.
-    tracking: bool,
     admission: Option<Admission>,
     evicting: evict::Hands,
     roles: Roles,
     cleaning: Cleaning,
-    counters: Counters,
     /// Big values and tables given up, to be dropped without the lock.
     garbage: Vec<Bytes>,
     /// Blocks given up by `clear`, to be returned in steps.
