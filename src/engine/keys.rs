@@ -153,14 +153,15 @@ fn rename<W: ReplyWriter>(locked: &mut Locked<'_, '_>, if_absent: bool, out: &mu
         return out.integer(0);
     }
     if !same {
-        // A small one is stored as any other, where there is room.
-        let mut done = Err(Full);
-        match &value {
-            Held::Small(_) => done = locked.at(1).put_as(value.value(), deadline, edited),
-            Held::Shared(value) => locked.move_bound(locked.engine.value_bytes_of(value.len())),
-        }
-        let done = done.or_else(|Full| locked.at(1).move_in(value.value(), deadline, edited));
-        if done.is_err() {
+        let done = match &value {
+            // As any other, where there is room.
+            Held::Small(_) => locked.at(1).put_as(value.value(), deadline, edited),
+            Held::Shared(value) => {
+                locked.move_bound(locked.engine.value_bytes_of(value.len()));
+                Err(Full)
+            }
+        };
+        if done.is_err() && locked.at(1).move_in(value.value(), deadline, edited).is_err() {
             return out.error(errors::OUT_OF_MEMORY);
         }
         locked.at(0).remove();
@@ -181,7 +182,7 @@ fn copy<W: ReplyWriter>(locked: &mut Locked<'_, '_>, replace: bool, out: &mut W)
         return out.integer(0);
     }
     if let Held::Shared(value) = &item.0
-        && !locked.engine.may_hold(2 * locked.engine.value_bytes_of(value.len()))
+        && !locked.engine.may_copy(value.len())
     {
         return out.error(errors::OUT_OF_MEMORY);
     }

@@ -277,10 +277,11 @@ impl Engine {
         self.extents.value_bytes_of(len)
     }
 
-    /// Whether big values of so many bytes fit into the node, whatever had to go for them.
-    pub(super) fn may_hold(&self, bytes: u64) -> bool {
+    /// Whether a big value of this length and a copy of it fit into the node, whatever had to go
+    /// for them.
+    pub(super) fn may_copy(&self, len: usize) -> bool {
         let max = self.bound();
-        max == u64::MAX || bytes <= max - max / GIANTS_LEAVE_PART
+        max == u64::MAX || 2 * self.value_bytes_of(len) <= max - max / GIANTS_LEAVE_PART
     }
 
     /// Whether a value is one of this engine's buffers, and thus counted already.

@@ -328,7 +328,7 @@ pub(super) fn expected_after(header: &Header) -> Fields {
 /// Appends a record up to its payload.
 #[inline]
 fn put_header(out: &mut Vec<u8>, header: &Header, expected: &Fields, payload_bytes: usize) {
-    // In place: to copy it, a processor would wait until all of it is in the cache.
+    // In place: to copy what was just written byte by byte, a processor waits for those writes.
     let start = out.len();
     out.resize(start + HEADER_BYTES_MAX, 0);
     let bytes = &mut out[start..];

@@ -83,7 +83,7 @@ impl Engine {
         let mut locked = self.lock(shard);
         let ItemValue::Shared(value) = locked.store().peek(&from, now)?.value else { return None };
         let bytes = self.value_bytes_of(value.len());
-        if !self.may_hold(2 * bytes) {
+        if !self.may_copy(value.len()) {
             return None;
         }
         let pinned = self.pin(shard, &mut locked, &from);

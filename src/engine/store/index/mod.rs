@@ -263,7 +263,9 @@ impl Index {
                 continue;
             }
             if is_deepest {
-                saved.iter().for_each(|saved| leaf.restore(&mut self.chunks, saved));
+                if let Some(saved) = saved {
+                    leaf.restore(&mut self.chunks, &saved);
+                }
                 self.tables[group].count -= 1;
                 return false;
             }
@@ -425,19 +427,16 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::super::arena::Arena;
+    use super::super::tests::Rng;
     use super::{Index, Word, position_of};
     use std::sync::Arc;
 
     /// Hashes of items of a group, spread evenly, in the order of the walk of a group whose leaves
     /// hold some hundreds: by leaves, and within them in any order.
     fn hashes(seed: u64, count: u64, per_leaf: usize, rises: bool) -> Vec<u64> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB) ^ mixed >> 31
-        };
-        let mut hashes: Vec<u64> = (0..count).map(|_| next()).collect();
+        let mut rng = Rng(seed);
+        let mut half = || rng.below(1 << 16) << 16 | rng.below(1 << 16);
+        let mut hashes: Vec<u64> = (0..count).map(|_| half() << 32 | half()).collect();
         hashes.sort_unstable_by_key(|&hash| if rises { hash } else { !hash });
         for leaf in hashes.chunks_mut(per_leaf) {
             leaf.sort_unstable_by_key(|hash| *hash as u32);
@@ -463,8 +462,7 @@ mod tests {
                 let found = index.find(0, *hash, |word| word.offset() == at as u64 + 1);
                 assert!(found.is_some(), "seed {seed}: item {at} is lost");
             }
-            let ats = (0..hashes.len()).rev();
-            for at in ats {
+            for at in (0..hashes.len()).rev() {
                 let offset = at as u64 + 1;
                 let slot = index.find(0, hashes[at], |word| word.offset() == offset);
                 if index.remove(0, &slot.expect("it is there")) {
