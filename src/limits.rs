@@ -3,6 +3,7 @@
 
 mod control;
 mod forward;
+mod log;
 pub mod operators;
 mod replication;
 mod room;
@@ -25,17 +26,18 @@ pub use forward::{
     FORWARD_TURN_NANOS_MAX, FORWARD_WAIT_MS_MAX, HOST_BYTES_MAX, WAIT_ASK_MS_MAX, WAIT_MS_MAX,
     WAIT_REASK_MS, WAIT_STEP_MS,
 };
+pub use log::{LOG_FRAMES_MAX, RECOVERY_WAITING_FRAMES_MAX};
 pub use replication::{
     BACKLOG_BYTES_MIN, BACKLOG_PART, CLUSTER_PROPOSALS_MAX, HANDOVER_LOOK_MS, HANDOVER_LOOKS_MAX,
     LAG_HEARD_MS_MAX, LAG_LOOK_MS, LAG_TELL_MS, LEASE_LOOK_MS, REPLICATION_AHEAD_BYTES,
     REPLICATION_EVENTS_MAX, REPLICATION_FLUSH_MS, REPLICATION_FLUSH_TRIES, REPLICATION_OPEN_MS_MAX,
     REPLICATION_PAUSE_US, REPLICATION_REOPEN_MS, RESYNC_CHUNK_BYTES, RESYNC_SNAPSHOT_MS,
-    WRITE_HOLD_MS_MAX,
+    ROOM_SHORT_PART, WRITE_HOLD_MS_MAX,
 };
 pub use room::{
-    CHANGE_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, INCOMING_STEP_BYTES,
+    CEILING_LOOSE_PART, CHANGE_AHEAD_BYTES_MIN, GIANT_PART, GIANTS_LEAVE_PART, INCOMING_STEP_BYTES,
     LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART, PINNED_PASSES_MAX, ROOM_STEPS_MAX,
-    SECOND_CHANCES_MAX, UPKEEP_REST, WIDEN_AGAIN_BYTES,
+    SECOND_CHANCES_MAX, UPKEEP_REST_BATCHES, UPKEEP_REST_MS, WIDEN_AGAIN_BYTES,
 };
 
 /// Values longer than this become reference-counted buffers of their own.
@@ -419,8 +421,6 @@ const _: () = assert!(WAL_TICK_MS < WAL_IDLE_MS && WAL_IDLE_MS < WAL_RETRY_MS);
 
 /// What is read of a log file at once; the buffer grows beyond only for a longer frame.
 pub const RECOVERY_READ_BYTES: usize = 1024 * 1024;
-/// Frames that wait for a record before theirs; what makes it more has a gap that never fills.
-pub const RECOVERY_WAITING_FRAMES_MAX: usize = 64 * 1024;
 /// Most threads that read the log back.
 pub const RECOVERY_THREADS_MAX: usize = 256;
 /// Bytes that are read between two reports of progress.

@@ -5,6 +5,7 @@ mod admin;
 mod cluster;
 mod copies;
 pub mod forward;
+mod lacking;
 mod listen;
 mod memory;
 mod storage;

@@ -225,3 +225,29 @@ fn who_is_behind_is_told() {
     let slave = format!("slave0:ip=127.0.0.1,port={},state=online,offset=", nodes.port(2));
     assert!(info.contains(&slave) && !info.contains("master_repl_offset:0\r\n"), "{info}");
 }
+
+#[test]
+fn a_node_that_is_emptied_gives_up_nothing_for_a_group_larger_than_the_others() {
+    // Room for twice what any of them comes to keep.
+    let nodes = Nodes::start(3, &["memory.max_memory=256MiB"]);
+    let mut plain = nodes.plain(1);
+    write(&mut plain, 1500, "small");
+    for i in 0..2 {
+        let big = "b".repeat(20 * 1024 * 1024);
+        plain.check(&["SET", &format!("big:{i}"), &big], "+OK\r\n");
+    }
+    nodes.until_well();
+    for number in ["1", "2", "3"] {
+        let at = format!("127.0.0.1:{}", nodes.port(3));
+        for what in ["drain", "undrain"] {
+            let words = ["cluster", what, number, "--address", &at];
+            let done = std::process::Command::new(env!("CARGO_BIN_EXE_crabcache"))
+                .args(words)
+                .output()
+                .expect("it runs");
+            assert!(done.status.success(), "{done:?}");
+        }
+        nodes.until_well();
+    }
+    read(&mut plain, 1500, "small");
+}

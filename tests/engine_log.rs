@@ -11,7 +11,7 @@ use crabcache::command::effect::{Effect, EffectError};
 use crabcache::command::reply::ReplyBuilder;
 use crabcache::command::{KeyOp, Time, Value};
 use crabcache::engine::{
-    ApplyError, Engine, EngineOptions, LogPiece, Payload, WalkChunk, WalkStep,
+    ApplyError, Engine, EngineOptions, LogPiece, Payload, Policy, WalkChunk, WalkStep,
 };
 use crabcache::limits::LOG_FRAME_BYTES;
 use engine_ops::generate::{START_MS, Step, large_steps, steps};
@@ -80,7 +80,7 @@ impl Logged {
             }
         }
         self.pieces.append(&mut taken);
-        assert_eq!(self.engine.log_bytes(), 0);
+        assert_eq!((self.engine.log_bytes(), self.engine.log_frames()), (0, 0));
         assert!(!self.engine.log_waits());
     }
 
@@ -106,11 +106,39 @@ impl Logged {
         let mut refused = Vec::new();
         engine.apply(&payloads, &mut refused).expect("good payloads");
         assert_eq!(refused, []);
+        self.come_to_an_order();
         for group in Group::all() {
             let (_, seq, _) = self.engine.log_position(group);
             assert!(seq == Seq(0) || last.is_some());
         }
         engine
+    }
+
+    /// Frames count as a whole: no two of them wait for each other.
+    fn come_to_an_order(&self) {
+        let frame = |bytes| Frame::read(bytes, salt()).expect("a whole frame");
+        let mut frames: Vec<Vec<(Group, Seq)>> = Vec::new();
+        for bytes in &self.log {
+            let places =
+                frame(bytes).records().map(|record| (record.header.group, record.header.seq));
+            frames.push(places.collect());
+        }
+        let mut last = BTreeMap::new();
+        while !frames.is_empty() {
+            let before = frames.len();
+            frames.retain(|frame| {
+                let mut then = last.clone();
+                let is_next = |(group, seq): &(Group, Seq)| {
+                    then.insert(*group, *seq).unwrap_or(Seq(0)).next() == *seq
+                };
+                let waits = !frame.iter().all(is_next);
+                if !waits {
+                    last = then;
+                }
+                waits
+            });
+            assert!(frames.len() < before, "frames wait for each other: {frames:?}");
+        }
     }
 
     fn check(&self) {
@@ -256,4 +284,51 @@ fn a_payload_that_is_not_understood_ends_a_batch_before_it() {
     assert!(there(b"good") && !there(b"half") && !there(b"later"));
     let elsewhere = Payload { group: later.0, ..given[0] };
     assert_eq!(engine.apply(&[elsewhere], &mut Vec::new()), Err((0, ApplyError::Group)));
+}
+
+#[test]
+fn groups_of_which_not_all_had_room_are_known_to_lack_items() {
+    let bounds = [(Policy::TinyLfu, true), (Policy::NoEviction, true), (Policy::TinyLfu, false)];
+    for (policy, is_bounded) in bounds {
+        let max_memory = is_bounded.then_some(16 << 20);
+        let engine = Engine::new(&EngineOptions { policy, max_memory, ..Default::default() });
+        engine.open_log();
+        let keys: Vec<_> = (0..40_000u64).map(u64::to_be_bytes).collect();
+        let (value, deadline) = ([7; 1000], None);
+        let effect = |key| Effect::Set { key, value: &value, deadline };
+        for some in keys.chunks(100) {
+            let mut bytes = vec![Vec::new(); some.len()];
+            some.iter().zip(&mut bytes).for_each(|(key, bytes)| effect(key).encode(bytes));
+            let payload = |(key, bytes): (&[u8; 8], _)| {
+                let (group, now) = (engine.key(key).group(), Time(START_MS));
+                Payload { group, bytes, now }
+            };
+            let payloads: Vec<_> =
+                some.iter().zip(bytes.iter().map(Vec::as_slice)).map(payload).collect();
+            engine.apply(&payloads, &mut Vec::new()).expect("good");
+        }
+        let lacking = Group::all().filter(|group| engine.lacks(*group)).count();
+        assert_eq!(lacking > 0, is_bounded, "{policy:?}: {lacking}");
+        // Every key that is not there is of a group that is known to lack some.
+        for key in keys.iter().map(|key| engine.key(key)) {
+            let mut shard = engine.lock(engine.shard_of(&key));
+            let there = shard.store().get(&key, Time(START_MS)).is_some();
+            drop(shard);
+            assert!(there || engine.lacks(key.group()), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_given_up_keeps_nobody_waiting() {
+    let logged = Logged::new(&EngineOptions { shards: 16, ..EngineOptions::default() });
+    let words: Vec<_> = ["MSET", "a", "1", "b", "2", "c", "3"].map(Into::into).to_vec();
+    for _ in 0..10 {
+        drop(run(&logged.engine, &words, Time(START_MS)));
+    }
+    assert!(logged.engine.log_frames() > 0 && logged.engine.log_bytes() > 0);
+    logged.engine.count_only();
+    assert_eq!((logged.engine.log_frames(), logged.engine.log_bytes()), (0, 0));
+    drop(run(&logged.engine, &words, Time(START_MS)));
+    assert_eq!((logged.engine.log_frames(), logged.engine.log_bytes()), (0, 0));
 }

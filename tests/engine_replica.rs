@@ -6,7 +6,7 @@ mod engine_ops;
 
 use bytes::Bytes;
 use cluster::record::frame::Frame;
-use cluster::record::{Epoch, Header, Kind, Salt, Seq};
+use cluster::record::{Epoch, GroupTime, Header, Kind, Salt, Seq};
 use cluster::replication::Digester;
 use cluster::slot::{Group, Slot};
 use crabcache::command::{Time, Value};
@@ -249,6 +249,29 @@ fn a_copy_hides_what_is_past_its_deadline_and_keeps_it_until_the_primary_says_so
         Some(0)
     );
     assert_eq!(pair.replica.lock(shard).store().group_len(group()), 0, "reclaimed");
+}
+
+#[test]
+fn a_node_that_has_just_loaded_its_data_records_nothing_of_its_own() {
+    let engine = Engine::new(&EngineOptions::default());
+    engine.open_log();
+    for i in 0..100 {
+        set(&engine, &format!("{{t}}{i}"), Some(1000), START_MS);
+    }
+    engine.set_log(group(), Epoch(2), Seq(100), GroupTime(START_MS));
+    engine.follow_all();
+    engine.start_log();
+    for i in 0..100 {
+        let shard = usize::from(group().number()) % engine.shard_count();
+        engine.lock(shard).store().upkeep(Time(START_MS + 10_000 + i * 100));
+    }
+    // Its primary may have written the next one meanwhile.
+    assert_eq!(engine.log_position(group()).1, Seq(100));
+    assert_eq!(taken(&engine).len(), 0);
+    let roles: Vec<_> = Group::all().map(|group| engine.role(group)).collect();
+    let copies = roles.iter().filter(|role| **role == Role::Replica);
+    assert_eq!((copies.count(), engine.role(group())), (1, Role::Replica));
+    assert!(roles.iter().all(|role| *role != Role::Primary));
 }
 
 #[test]

@@ -429,6 +429,22 @@ fn a_missing_file_is_damage_until_it_is_given_up() {
 }
 
 #[test]
+fn a_gap_is_a_crash_in_a_batch_of_several_files_and_damage_before_a_sync() {
+    let [mut one, mut two, three] = [1, 2, 3].map(|number| Bytes::new(Sort::Segment, number));
+    // The record before the last was to come in the third file.
+    one.set(3, 1).synced().set(3, 3);
+    two.synced().set(4, 1);
+    let (found, outcome) = Disk::with([&one, &two, &three]).recover(2);
+    assert_eq!((found, outcome.is_sound()), (model(&[(3, 1..=1), (4, 1..=1)]), true));
+    let mut torn = one.synced().set(5, 1).clone();
+    torn.bytes.truncate(torn.bytes.len() - 1);
+    let disk = Disk::with([&torn]);
+    assert_eq!(why(&disk.recover(1).1, 3), Some(Why::Gap));
+    let done = repair(&disk.log(), Repair::default()).expect("nothing is done");
+    assert!(done.iter().any(|action| matches!(action, Action::NeedsForce(..))), "{done:?}");
+}
+
+#[test]
 fn a_payload_that_is_not_understood_ends_its_group_only() {
     let mut log = Bytes::new(Sort::Segment, 1);
     log.set(3, 1).frame(&[(header(Kind::Effects, 3, 2), b"bad")]).set(3, 3).set(4, 1);

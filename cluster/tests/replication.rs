@@ -46,19 +46,29 @@ fn member(number: u64) -> Member {
 impl Pair {
     /// Two nodes; the first leads a group that the second keeps too.
     fn formed() -> Pair {
+        Pair::restored(None).0
+    }
+
+    /// The same, where the first has something of the group, and whether that lacks items; how the
+    /// first begins to lead.
+    fn restored(has: Option<(Position, bool)>) -> (Pair, Vec<Output>) {
         let nodes = (1..=2).map(|number| Registration::new(member(number).node, number));
         let mut state = ControlState::blank();
         let (cluster, settings) = (ClusterId(1), Settings::default());
         state.apply(&ControlCommand::Form { cluster, settings, nodes: nodes.collect() });
         let leads = |config: &cluster::control::GroupConfig| config.primary == Some(member(1));
         let group = state.groups().find(|(_, config)| leads(config)).unwrap().0;
-        let mut primary = Replication::new(member(1), [], 1000);
+        let there = has.map(|(position, _)| (group, position));
+        let mut primary = Replication::new(member(1), there, 1000);
+        if has.is_some_and(|(_, lacks)| lacks) {
+            primary.lacks(group);
+        }
         let now = Millis(1000);
         primary.handle(Input::Applied(&state), now);
         let mut pair = Pair { state, primary, group, replica: member(2), now };
-        pair.outputs();
+        let outputs = pair.outputs();
         pair.primary.handle(Input::PeerUp(pair.replica), now);
-        pair
+        (pair, outputs)
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -144,6 +154,18 @@ fn a_copy_is_continued_where_the_backlog_has_it_and_else_copied_anew() {
         pair.outputs();
         pair.has(position);
         assert_eq!(pair.resyncs(), copied, "{position:?}");
+    }
+}
+
+#[test]
+fn who_begins_to_lead_with_less_than_its_log_says_gives_everybody_a_copy() {
+    let position = Position { epoch: Epoch(0), seq: Seq(7) };
+    for lacks in [false, true] {
+        let (mut pair, outputs) = Pair::restored(Some((position, lacks)));
+        let lead = Output::Lead(pair.group, Epoch(1), Some(position));
+        assert!(outputs.iter().any(|output| format!("{output:?}") == format!("{lead:?}")));
+        pair.has(Some(position));
+        assert_eq!(pair.resyncs(), usize::from(lacks), "{lacks}");
     }
 }
 
@@ -290,4 +312,27 @@ fn who_gets_records_instead_of_a_copy_takes_them_and_keeps_them() {
     assert!(!copy.is_to_be_verified());
     assert_eq!(copy.replica.position(copy.group), Some(at(1, 9)));
     assert!(copy.takes_record(10));
+}
+
+#[test]
+fn who_lacks_items_asks_for_all_of_them_and_counts_meanwhile() {
+    let mut copy = Copy::at(7);
+    let (group, primary, now) = (copy.group, copy.primary, copy.now);
+    let asked = |copy: &mut Copy| {
+        let outputs: Vec<Output> = std::iter::from_fn(|| copy.replica.poll()).collect();
+        outputs.into_iter().find_map(|output| match output {
+            Output::Send(_, Message::Have(list)) => list.into_iter().find(|h| h.group == group),
+            _ => None,
+        })
+    };
+    copy.replica.lacks(group);
+    assert_eq!(asked(&mut copy).expect("it asks").position, None);
+    assert_eq!(copy.replica.position(group), Some(at(1, 7)));
+    copy.begins(3);
+    let end = copy.end(3, 20);
+    copy.hears(Message::ResyncEnd(end));
+    copy.replica.handle(Input::Verified(end, true), now);
+    copy.replica.handle(Input::PeerDown(primary.node), now);
+    copy.replica.handle(Input::PeerUp(primary), now);
+    assert_eq!(asked(&mut copy).expect("it asks").position, Some(at(1, 20)));
 }

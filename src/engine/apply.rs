@@ -161,6 +161,7 @@ impl Engine {
         let store = guard.store();
         let done = apply_one(store, group, effect, Some(key), None, now).map_err(|Full| {
             store.remove(key, now);
+            store.log_given_up_of(group);
             Refused { hash: key.hash, bytes }
         });
         drop(guard);

@@ -53,6 +53,8 @@ struct GroupLog {
     expired: bool,
     /// Its records come from another node's primary.
     followed: bool,
+    /// Items of it went while nothing was recorded: others who stand at the same record have more.
+    lacks: bool,
 }
 
 /// A record that waits for the others of its command.
@@ -100,6 +102,7 @@ impl Journal {
             walked: false,
             expired: false,
             followed: false,
+            lacks: false,
         };
         let groups = usize::from(cluster::slot::GROUPS) >> shard_bits;
         Journal {
@@ -146,6 +149,23 @@ impl Journal {
         for (local, log) in self.groups.iter().enumerate() {
             tell(self.group(local), log.seq);
         }
+    }
+
+    /// An item of a group is about to go for want of room.
+    #[inline]
+    pub(super) fn gives_up(&mut self, local: usize) {
+        self.groups[local].lacks |= self.mode == Mode::Off;
+    }
+
+    /// Items of a group are known to have had no room while data was loaded.
+    pub(super) fn set_lacks(&mut self, group: Group) {
+        let local = self.local(group);
+        self.groups[local].lacks = true;
+    }
+
+    /// Whether items of a group had no room while data was loaded.
+    pub(super) fn lacks(&self, group: Group) -> bool {
+        self.groups[self.local(group)].lacks
     }
 
     #[inline]
@@ -304,7 +324,7 @@ impl Journal {
         match open.close(&mut self.piece.bytes) {
             Some(bytes) => {
                 self.piece.end_frame(open.start(), bytes);
-                self.shared.add(bytes as u64);
+                self.shared.add(1, bytes as u64);
             }
             None => self.piece.bytes.truncate(open.start()),
         }
@@ -345,9 +365,15 @@ impl Journal {
         self.apart = true;
     }
 
-    /// The records that wait.
+    /// The records that wait. What this shard recorded before them ends its frame here, wherever
+    /// they go: a frame counts as a whole, and with records from before and behind them it would
+    /// wait for theirs, and theirs for it.
     pub(super) fn take_aside(&mut self) -> Vec<Aside> {
-        self.aside.take().unwrap_or_default()
+        let records = self.aside.take().unwrap_or_default();
+        if !records.is_empty() {
+            self.close();
+        }
+        records
     }
 
     fn put_aside(&mut self, header: Header, effect: &Effect<'_>, scope: Scope<'_>) {
@@ -368,10 +394,8 @@ impl Journal {
         if records.is_empty() {
             return;
         }
+        // What this shard recorded before stands before them, even if none of them is of its own.
         self.close();
-        if spans_shards {
-            self.shared.joined();
-        }
         for Aside { header, payload, value } in records {
             let bytes = payload.len() + value.as_ref().map_or(0, |(_, v)| v.len());
             self.push(&header, bytes);
@@ -384,5 +408,9 @@ impl Journal {
             self.piece.marks.push(Mark { group, first: seq, last: seq });
         }
         self.close();
+        // Once this shard is known to have something: who looks after that finds it.
+        if spans_shards {
+            self.shared.joined();
+        }
     }
 }

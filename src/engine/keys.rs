@@ -6,7 +6,7 @@ mod mset;
 use mset::Those;
 
 use super::execute::{Access, Held, Target, write_done, write_value};
-use super::{Duty, Engine, Full, Key, ShardGuard, Unserved, log};
+use super::{Duty, Engine, Full, Item, ItemValue, Key, ShardGuard, Unserved, log};
 use crate::command::reply::{ReplyWriter, errors};
 use crate::command::{KeysOp, Time};
 
@@ -41,9 +41,16 @@ pub(super) fn execute<W: ReplyWriter>(
             out.integer(locked.count(|mut at| at.touch()));
         }
         KeysOp::Rename { from, to, if_absent } => {
-            // While bounds move with a value, nobody is to divide them anew.
-            let _dividing = engine.dividing();
-            rename(&mut Locked::new(engine, [from, to].into_iter(), when)?, if_absent, out);
+            let mut dividing = None;
+            loop {
+                let mut locked = Locked::new(engine, [from, to].into_iter(), when)?;
+                if dividing.is_some() || !locked.will_move_bound() {
+                    break rename(&mut locked, if_absent, out);
+                }
+                // While bounds move with a value, nobody is to divide them anew.
+                drop(locked);
+                dividing = Some(engine.dividing());
+            }
         }
         KeysOp::Copy { from, to, replace } => {
             let room = engine.make_room_for_copy(from, to, replace, when.now);
@@ -116,6 +123,13 @@ impl<'e, 'k> Locked<'e, 'k> {
                 shard.store.gain_bound(lost);
             }
         }
+    }
+
+    /// Whether what the first key has is a big value, and the second one is in another shard.
+    fn will_move_bound(&mut self) -> bool {
+        let [from, to] = [0, 1].map(|i| self.engine.shard_of(&self.keys[i]));
+        let is_big = |item: Item<'_>| matches!(item.value, ItemValue::Shared(_));
+        from != to && self.at(0).peek().is_some_and(is_big)
     }
 
     /// For how many of the keys, in order, `test` holds.

@@ -37,8 +37,9 @@ struct Frame {
 /// What all shards of an engine share of the log.
 #[derive(Debug)]
 pub(super) struct LogShared {
-    /// Bytes of closed frames that nobody has taken yet.
+    /// Bytes of closed frames that nobody has taken yet, and how many these are.
     bytes: AtomicU64,
+    frames: AtomicU64,
     /// Frames that speak of several shards, ever.
     joints: AtomicU64,
     dirty: Box<[AtomicBool]>,
@@ -61,6 +62,7 @@ impl LogShared {
     pub(super) fn new(shards: usize) -> LogShared {
         LogShared {
             bytes: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
             joints: AtomicU64::new(0),
             dirty: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             restarts: Group::all().map(|_| AtomicU32::new(0)).collect(),
@@ -81,7 +83,8 @@ impl LogShared {
         }
     }
 
-    pub(super) fn add(&self, bytes: u64) {
+    pub(super) fn add(&self, frames: u64, bytes: u64) {
+        self.frames.fetch_add(frames, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -227,6 +230,7 @@ impl Engine {
     pub fn count_only(&self) {
         self.each_journal(|journal| journal.set_mode(Mode::Count));
         self.log.bytes.store(0, Ordering::Relaxed);
+        self.log.frames.store(0, Ordering::Relaxed);
     }
 
     fn each_journal(&self, act: impl Fn(&mut Journal)) {
@@ -243,10 +247,30 @@ impl Engine {
         }
     }
 
+    /// Whether items of a group had no room while data was loaded: others who stand at the same
+    /// record of its log have more than this node.
+    pub fn lacks(&self, group: Group) -> bool {
+        let mut lacks = false;
+        self.with_journal(group, |journal| lacks = journal.lacks(group));
+        lacks
+    }
+
+    /// Items of a group are known to have had no room, until a copy of it has come or this node
+    /// leads it.
+    pub fn set_lacks(&self, group: Group) {
+        self.with_journal(group, |journal| journal.set_lacks(group));
+    }
+
     /// Bytes that wait to be taken, to within a frame of each shard.
     #[inline]
     pub fn log_bytes(&self) -> u64 {
         self.log.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frames that wait to be taken.
+    #[inline]
+    pub fn log_frames(&self) -> u64 {
+        self.log.frames.load(Ordering::Relaxed)
     }
 
     /// Whether the log of a group has begun anew and that is not on disk: what is known of its
@@ -300,8 +324,10 @@ impl Engine {
             }
         }
         let frames = pieces[from..].iter().flat_map(|piece| &piece.frames);
-        let taken = frames.map(|frame| frame.total_bytes as u64).sum();
-        self.log.bytes.fetch_sub(taken, Ordering::Relaxed);
+        let sizes = frames.map(|frame| frame.total_bytes as u64);
+        let (count, bytes) = sizes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+        self.log.frames.fetch_sub(count, Ordering::Relaxed);
+        self.log.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn take_piece(

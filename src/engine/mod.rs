@@ -257,6 +257,11 @@ impl Engine {
         (0..self.shards.len()).for_each(|s| self.lock(s).store().set_value_bytes_max(bytes));
     }
 
+    /// Bytes of memory that the shards hold.
+    pub fn used_bytes(&self) -> u64 {
+        (0..self.shard_count()).map(|shard| self.lock(shard).store().used_bytes()).sum()
+    }
+
     /// The bound on memory, if there is one.
     pub fn max_memory(&self) -> Option<u64> {
         Some(self.max_memory.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)

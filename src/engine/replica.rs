@@ -69,6 +69,17 @@ impl Engine {
         store.set_clock(group, Time(time.0));
     }
 
+    /// Takes all there is for copies of what other nodes lead, until somebody says otherwise: this
+    /// node records nothing of its own, be it an expiry, where a record of theirs may stand.
+    pub fn follow_all(&self) {
+        for group in Group::all() {
+            match self.log_seq(group) {
+                Seq(0) => self.drop_group(group),
+                Seq(_) => self.become_replica(group),
+            }
+        }
+    }
+
     /// Gives a group up: its items go in steps of upkeep.
     pub fn drop_group(&self, group: Group) {
         let mut guard = self.lock(self.shard_of_group(group));
@@ -220,18 +231,20 @@ impl Engine {
         let wanting = {
             let mut guard = self.lock(shard);
             let store = guard.store();
-            let is_narrow = large_bytes > 0 && store.is_narrow_for(large_bytes);
+            let lacks = large_bytes > 0 && store.lacks_room_for_big_copy(large_bytes);
             let blocks_bytes = store.lacks_blocks_for_copy(small, replay_now(time));
-            blocks_bytes + if is_narrow { large_bytes } else { 0 }
+            blocks_bytes + if lacks { large_bytes } else { 0 }
         };
         if wanting == 0 {
             return;
         }
-        self.divide(Some((shard, wanting)));
+        self.divide_for_copy(shard, wanting);
         let small = effects.iter().filter_map(Ready::small);
         let mut guard = self.lock(shard);
-        if guard.store().lacks_blocks_for_copy(small, replay_now(time)) > 0 {
-            guard.store().found_no_room_for_copy();
+        let store = guard.store();
+        let big = large_bytes > 0 && store.lacks_room_for_big_copy(large_bytes);
+        if big || store.lacks_blocks_for_copy(small, replay_now(time)) > 0 {
+            store.found_no_room_for_copy();
         }
     }
 

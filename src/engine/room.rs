@@ -6,12 +6,12 @@ mod ahead;
 
 pub use ahead::Room;
 
-use super::store::BigRoom;
+use super::store::{BigRoom, Led};
 use super::{BigBuffer, Engine, budget};
 use crate::command::{Time, Value};
 use crate::limits::{
-    GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART, LOOSE_PART,
-    ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
+    CEILING_LOOSE_PART, GIANT_PART, GIANTS_LEAVE_PART, LOOSE_AHEAD_BYTES_MAX, LOOSE_AHEAD_PART,
+    LOOSE_PART, ROOM_STEPS_MAX, SHARED_VALUE_BYTES_MIN,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,18 +136,43 @@ impl Engine {
         }
     }
 
-    /// Works out anew what the ceiling comes to: groups and copies may have come and gone.
-    fn raise_ceiling(&self) {
+    /// The same where copies take so many bytes more, and what is left above it.
+    fn bound_with(&self, of_copy: u64) -> (u64, u64) {
+        let max = self.max_memory.load(Ordering::Relaxed);
+        let bound = self.bound().saturating_add(of_copy).min(max);
+        (bound, max - bound)
+    }
+
+    /// Works out anew what the ceiling comes to: groups and copies may have come and gone. What is
+    /// led counts with its part of what is in use, as it does for others who keep copies of it; but
+    /// not with all that items leave behind when they move, or copies when they go.
+    /// Whether there was one before.
+    fn raise_ceiling(&self) -> bool {
         let each = self.ceiling.load(Ordering::Relaxed);
         let ceiling = if each == u64::MAX {
             0
         } else {
-            let shards = 0..self.shard_count();
-            let led: u64 = shards.map(|shard| self.lock(shard).store().led_groups()).sum();
-            let led_bytes = each.saturating_mul(led).max(self.max_memory_min());
-            led_bytes.saturating_add(self.replica_bytes())
+            let (mut all, mut used) = (Led::default(), 0);
+            for shard in 0..self.shard_count() {
+                let mut shard = self.lock(shard);
+                let led = shard.store().led();
+                all.groups += led.groups;
+                all.bytes += led.bytes;
+                all.of += led.of;
+                used += shard.store().used_bytes();
+            }
+            let part = u128::from(used) * u128::from(all.bytes) / u128::from(all.of.max(1));
+            let most = all.bytes + all.bytes / CEILING_LOOSE_PART;
+            let led_used = u64::try_from(part).unwrap_or(most).min(most);
+            let led_most = each.saturating_mul(all.groups).max(self.max_memory_min());
+            // Nor with values that no shard keeps: they are set aside of the bound.
+            let loose = match self.extents.loose_bytes() {
+                0 => 0,
+                loose => loose + LOOSE_AHEAD_BYTES_MAX,
+            };
+            used.saturating_sub(led_used).saturating_add(led_most).saturating_add(loose)
         };
-        self.aside.ceiling_bytes.store(ceiling, Ordering::Relaxed);
+        self.aside.ceiling_bytes.swap(ceiling, Ordering::Relaxed) != 0
     }
 
     /// Gives room that some shards do not use to those that need it: to be called a few times
@@ -164,12 +189,21 @@ impl Engine {
 
     /// Divides the bounds anew; `wanting`: a shard that needs so many bytes more at once.
     pub(super) fn divide(&self, wanting: Option<(usize, u64)>) {
+        self.divide_with(wanting, 0);
+    }
+
+    /// Divides the bounds anew for a copy in a shard that needs so many bytes more at once: what
+    /// others have no room for is no bound for it.
+    pub(super) fn divide_for_copy(&self, shard: usize, bytes: u64) {
+        self.divide_with(Some((shard, bytes)), bytes);
+    }
+
+    fn divide_with(&self, wanting: Option<(usize, u64)>, of_copy: u64) {
         let _dividing = self.dividing.lock();
-        self.raise_ceiling();
-        let max_memory = self.bound();
-        let spare = self.max_memory.load(Ordering::Relaxed).saturating_sub(max_memory);
+        let was_below = self.raise_ceiling();
+        let (max_memory, spare) = self.bound_with(of_copy);
         let max_items = self.max_items.load(Ordering::Relaxed);
-        if max_memory == u64::MAX && max_items == u64::MAX {
+        if max_memory == u64::MAX && max_items == u64::MAX && !was_below {
             return;
         }
         // First: what is stored while the shards are looked at counts twice then, not never.
@@ -184,7 +218,7 @@ impl Engine {
             *giants = shard.store().giant_bytes(giant_from);
         }
         let landings = self.aside.landings.lock().clone();
-        let mut aside = vec![0; count];
+        let (mut aside, mut kept) = (vec![0; count], vec![0; count]);
         for &Land { shard, bytes, from } in &landings {
             match from {
                 From::Here => {}
@@ -194,7 +228,7 @@ impl Engine {
                     let stays = bytes.min(giants[shard]);
                     giants[shard] -= stays;
                     aside[shard] += stays;
-                    uses[shard].set_aside(stays);
+                    kept[shard] += stays;
                 }
             }
         }
@@ -206,6 +240,12 @@ impl Engine {
             max => {
                 let most = max - max / GIANTS_LEAVE_PART;
                 leave_enough(&mut aside, most);
+                // What is kept is set aside, or else counted as other giants are.
+                for ((used, kept), (giants, aside)) in
+                    uses.iter_mut().zip(kept).zip(giants.iter_mut().zip(&aside))
+                {
+                    if *aside > 0 { used.set_aside(kept) } else { *giants += kept }
+                }
                 leave_enough(&mut giants, most - aside.iter().sum::<u64>());
                 for ((used, giants), aside) in uses.iter_mut().zip(&giants).zip(&mut aside) {
                     used.set_aside(*giants);
@@ -268,8 +308,8 @@ impl Engine {
     }
 
     /// As long as this is held nobody divides the bounds; to be taken before any shard is locked.
-    pub(super) fn dividing(&self) -> Option<MutexGuard<'_, ()>> {
-        self.max_memory().map(|_| self.dividing.lock())
+    pub(super) fn dividing(&self) -> MutexGuard<'_, ()> {
+        self.dividing.lock()
     }
 
     /// Bytes that a value of this length takes, in a buffer of its own.

@@ -35,6 +35,8 @@ pub const LAG_LOOK_MS: u64 = 100;
 pub const LAG_TELL_MS: u64 = 500;
 /// … and for how long what another told counts.
 pub const LAG_HEARD_MS_MAX: u64 = 3000;
+/// Others keep to what this node has room for once less than this part of its bound is free.
+pub const ROOM_SHORT_PART: u64 = 8;
 /// The disk gets a snapshot when no copy of a group was received for so many milliseconds.
 pub const RESYNC_SNAPSHOT_MS: u64 = 5000;
 /// Clients of a group that was handed over wait until its new primary is heard of, which is looked

@@ -17,6 +17,9 @@ pub const CHANGE_AHEAD_BYTES_MIN: usize = 256 * 1024;
 pub const GIANT_PART: u64 = 2;
 /// … as long as at least this part of the bound is left to divide.
 pub const GIANTS_LEAVE_PART: u64 = 8;
+/// Where others have less room than this node, what it leads counts with at most this part more for
+/// memory that is in use and holds nothing.
+pub const CEILING_LOOSE_PART: u64 = 8;
 /// Most steps in which one shard makes room for such values; each takes the lock anew.
 pub const ROOM_STEPS_MAX: u32 = 64 * 1024;
 
@@ -31,5 +34,7 @@ pub const WIDEN_AGAIN_BYTES: u64 = 4 * 1024 * 1024;
 pub const PINNED_PASSES_MAX: u32 = 64;
 /// Items passed over in search of a victim for one candidate.
 pub const SECOND_CHANCES_MAX: u32 = 128;
-/// Rounds of upkeep without anything to do after which a worker gives memory back.
-pub const UPKEEP_REST: u64 = 10;
+/// How long a worker has next to nothing to do before it gives memory back.
+pub const UPKEEP_REST_MS: u64 = 1000;
+/// Batches in a round of upkeep that still count as nothing.
+pub const UPKEEP_REST_BATCHES: u64 = 2;

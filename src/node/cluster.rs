@@ -19,6 +19,7 @@ use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
 use cluster::control::{ControlCommand, GroupChange, Join, Position, Settings, TokenHash};
 use cluster::group_set::GroupSet;
 use cluster::node::{Addresses, ClientAddress, NodeId, Protocols};
+use cluster::record::Seq;
 use cluster::slot::Group;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -259,6 +260,8 @@ fn start_control(
         positions: Box::new(move |groups| {
             let position = |group: &Group| {
                 let (epoch, seq, _) = engine.log_position(*group);
+                // Who lacks items comes behind who stands at the same record.
+                let seq = Seq(seq.0.saturating_sub(u64::from(engine.lacks(*group))));
                 engine.is_whole(*group).then_some((*group, Position { epoch, seq }))
             };
             groups.iter().filter_map(position).collect()

@@ -8,8 +8,8 @@
 
 use crate::clock;
 use crate::limits::{
-    ANNOUNCED_NODES_MAX, LAG_HEARD_MS_MAX, LAG_TELL_MS, WAIT_ASK_MS_MAX, WAIT_REASK_MS,
-    WAIT_STEP_MS,
+    ANNOUNCED_NODES_MAX, LAG_HEARD_MS_MAX, LAG_TELL_MS, ROOM_SHORT_PART, WAIT_ASK_MS_MAX,
+    WAIT_REASK_MS, WAIT_STEP_MS,
 };
 use crate::peer::{Answer, Endpoint};
 use crate::replication::Followers;
@@ -137,6 +137,14 @@ impl Known {
         self.shared.engine.max_memory().map_or(u64::MAX, |bytes| bytes / count.max(1))
     }
 
+    /// The same for others to keep to. While there is room it is no bound for anybody: one group
+    /// may be larger than the others together.
+    fn told_room(&self) -> u64 {
+        let engine = &self.shared.engine;
+        let is_short = |max: u64| engine.used_bytes() >= max - max / ROOM_SHORT_PART;
+        if engine.max_memory().is_some_and(is_short) { self.room() } else { u64::MAX }
+    }
+
     /// Keeps what this node leads to what those have room for who keep copies of it.
     fn keep_to_room(&self) {
         let (Some(view), rooms) = (self.shared.views.get(), self.heard.rooms()) else { return };
@@ -158,7 +166,7 @@ impl Known {
     pub(super) fn tell(&self) {
         self.keep_to_room();
         let lags = self.followers.lags().nodes;
-        let mut body = self.room().to_le_bytes().to_vec();
+        let mut body = self.told_room().to_le_bytes().to_vec();
         for (node, lag) in &lags {
             body.extend_from_slice(&node.number().to_le_bytes());
             body.extend_from_slice(&lag.groups.to_le_bytes());

@@ -2,6 +2,7 @@
 //! Cold; the parts are in the room `wal`.
 
 use super::NodeError;
+use super::lacking;
 use crate::clock;
 use crate::command::Time;
 use crate::config::{Config, OnError, WalPolicy};
@@ -134,6 +135,11 @@ impl Storage {
         if let Some(file) = found.snapshots.last() {
             snapshots.begin_with(file.bytes, &file.last);
         }
+        if config.cluster.enabled {
+            // Nothing is recorded that is not its primary's.
+            engine.follow_all();
+            lacking::keep(&self.folder, engine).map_err(|error| refused(error.to_string()))?;
+        }
         let Some(log) = shared.log.clone().filter(|_| config.wal.policy != WalPolicy::None) else {
             engine.count_only();
             damaged.iter().for_each(|group| engine.drop_group(group));
@@ -225,8 +231,7 @@ impl Storage {
         if refused > 0 {
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             // What has found room, and what has not.
-            let shards = 0..engine.shard_count();
-            let used: u64 = shards.map(|shard| engine.lock(shard).store().used_bytes()).sum();
+            let used = engine.used_bytes();
             return Err(format!(
                 "the data does not fit into memory.max_memory ({} MiB), and memory.policy ({}) \
                  lets none of it go. Nothing was changed. It needs about {} MiB",

@@ -40,12 +40,7 @@ impl Drive {
             roles[usize::from(group.number())] = Role::Replica;
         }
         engine.keep_groups_apart();
-        for group in Group::all() {
-            match roles[usize::from(group.number())] {
-                Role::Replica | Role::Primary => engine.become_replica(group),
-                Role::Absent => engine.drop_group(group),
-            }
-        }
+        engine.follow_all();
         Drive(Rc::new(RefCell::new(Inner {
             core: None,
             world: None,
@@ -78,7 +73,11 @@ impl Drive {
         let known = inner.world.as_ref().map(|world| world.me);
         if known != Some(world.me) {
             let restored = std::mem::take(&mut inner.restored);
-            inner.core = Some(Replication::new(world.me, restored, inner.backlog_bytes));
+            let lacking = restored.iter().map(|(group, _)| *group);
+            let lacking: Vec<_> = lacking.filter(|group| inner.engine.lacks(*group)).collect();
+            let mut core = Replication::new(world.me, restored, inner.backlog_bytes);
+            lacking.into_iter().for_each(|group| core.lacks(group));
+            inner.core = Some(core);
         }
         let others = world.state.nodes.iter().filter(|(id, _)| **id != world.me.node);
         // Who was removed is not listened to any more.

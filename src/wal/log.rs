@@ -4,6 +4,7 @@
 
 mod figures;
 mod put;
+mod waits;
 
 pub use figures::Figures;
 
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
 use crate::limits;
-use cluster::record::{Epoch, Seq};
+use cluster::record::Seq;
 use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
@@ -114,43 +115,17 @@ impl Log {
         self.bell.ring();
     }
 
-    /// Returns when the log is on disk up to these records, or will never be: was given up.
-    ///
-    /// # Errors
-    /// When the node is ending.
-    pub fn settle(&self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()> {
-        let mut state = self.state.lock();
-        while !groups.iter().all(|&(group, _, seq)| self.is_durable(group, seq)) {
-            if let LogState::GivenUp(_) = &*state {
-                return Ok(());
-            }
-            if self.ended.load(Ordering::Acquire) {
-                return Err(io::Error::other("the node is ending"));
-            }
-            self.asked.store(true, Ordering::Release);
-            self.bell.ring();
-            self.settled.wait_for(&mut state, Duration::from_millis(limits::WAL_IDLE_MS));
-        }
-        Ok(())
-    }
-
     /// Whether replies wait for the disk: `wal.policy = sync`.
     #[inline]
     pub fn is_gating(&self) -> bool {
         self.gating.load(Ordering::Relaxed)
     }
 
-    /// Whether a record of a group is on disk, with all before it.
-    #[inline]
-    pub fn is_durable(&self, group: Group, seq: Seq) -> bool {
-        let durable = self.durable[usize::from(group.number())].load(Ordering::Acquire);
-        seq.0 <= durable && !self.engine.log_restarts(group)
-    }
-
     /// Whether so much waits to be written that writers have to wait too.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.engine.log_bytes() >= self.options.buffer_bytes
+            || self.engine.log_frames() >= limits::LOG_FRAMES_MAX
     }
 
     /// Asks the thread for a round, now.
@@ -460,9 +435,7 @@ impl Writer {
             return;
         }
         self.weighed_nanos = nanos;
-        let engine = &self.log.engine;
-        let data_bytes: u64 =
-            (0..engine.shard_count()).map(|shard| engine.lock(shard).store().used_bytes()).sum();
+        let data_bytes = self.log.engine.used_bytes();
         let need = self.collector.need(clock::now().0, log_bytes, data_bytes);
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let Wal { wal_ttl, snapshot_ttl, .. } = self.log.options;

@@ -6,7 +6,7 @@ mod large;
 use super::batch::{Processed, Stop, process};
 use super::big::Big;
 use super::clients::{Client, Entry};
-use super::gate::Held;
+use super::gate::{Fate, Held};
 use super::handover;
 use super::peer::Peer;
 use super::send::Sender;
@@ -267,9 +267,13 @@ impl Connection {
             }
             return Poll::Ready(None);
         };
-        if !worker.gate.may_go(held, log) {
-            worker.gate.wait(self.seat, &mut self.gate_round);
-            return Poll::Pending;
+        match worker.gate.look(held, log) {
+            Fate::Wait => {
+                worker.gate.wait(self.seat, &mut self.gate_round);
+                return Poll::Pending;
+            }
+            Fate::Lost => return Poll::Ready(Some(Turn::Gone)),
+            Fate::Go => {}
         }
         let Held { stop, began_nanos, .. } = **held;
         self.held = None;

@@ -24,6 +24,18 @@ pub(super) struct Held {
     pub(super) began_nanos: u64,
 }
 
+/// What becomes of answers that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They wait on.
+    Wait,
+    /// All that they depend on is on disk.
+    Go,
+    /// Some of it never will be: this node gave the group up, or began it anew, so whether they
+    /// count is not known here.
+    Lost,
+}
+
 /// The connections of a worker that wait for the log. At most one place for each of them.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -47,21 +59,24 @@ impl Held {
         Held { waits: std::mem::take(waits), stop, began_nanos }
     }
 
-    /// Whether they may go now.
-    fn may_go(&mut self, log: &Log) -> bool {
+    fn look(&mut self, log: &Log) -> Fate {
         if !log.is_gating() {
-            return true;
+            return Fate::Go;
         }
         self.waits.retain(|&(group, seq)| !log.is_durable(group, seq));
-        self.waits.is_empty()
+        match self.waits.iter().any(|&(group, seq)| log.is_gone(group, seq)) {
+            true => Fate::Lost,
+            false if self.waits.is_empty() => Fate::Go,
+            false => Fate::Wait,
+        }
     }
 }
 
 impl Gate {
-    /// Whether answers that are held may go now.
-    pub(super) fn may_go(&self, held: &mut Held, log: &Log) -> bool {
+    /// What becomes of answers that are held.
+    pub(super) fn look(&self, held: &mut Held, log: &Log) -> Fate {
         self.looked.set(log.rounds());
-        held.may_go(log)
+        held.look(log)
     }
 
     /// Whether writers have to wait, since the log is full: the other look before [`Gate::wait`].
@@ -77,7 +92,7 @@ impl Gate {
     }
 
     /// Gives the connection in `seat` a turn when the log has come further than when
-    /// [`Gate::may_go`] or [`Gate::is_full`] last looked, which must have been for this connection.
+    /// [`Gate::look`] or [`Gate::is_full`] last looked, which must have been for this connection.
     /// `since` remembers for which look it has asked already.
     pub(super) fn wait(&self, seat: usize, since: &mut u64) {
         let looked = self.looked.get();

@@ -14,7 +14,7 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
     let home: Vec<usize> = (worker.index..engine.shard_count()).step_by(workers).collect();
     let mut pace_ms = limits::UPKEEP_MS_MIN;
     let mut batches_before = 0;
-    let mut rest = 0;
+    let (mut rest_ms, mut was_busy) = (0, true);
     loop {
         tokio::time::sleep(Duration::from_millis(pace_ms)).await;
         let metrics = worker.metrics();
@@ -30,10 +30,14 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
         }
         let batches = metrics.batches.get();
         let idle = rounds == 0 && batches == batches_before;
+        // Whoever only asks now and then whether the node is there does not count.
+        let rests = rounds == 0 && batches - batches_before <= limits::UPKEEP_REST_BATCHES;
         batches_before = batches;
-        rest = if idle { rest + 1 } else { 0 };
-        if rest == limits::UPKEEP_REST {
+        rest_ms = if rests { rest_ms + pace_ms } else { 0 };
+        was_busy |= !rests;
+        if was_busy && rest_ms >= limits::UPKEEP_REST_MS {
             give_back();
+            was_busy = false;
         }
         pace_ms = match (more, idle) {
             (true, _) => 1,
@@ -45,6 +49,11 @@ pub(super) async fn upkeep(worker: Rc<Worker>) {
 
 /// One bounded step on each home shard. Whether there is more to do.
 fn step(worker: &Worker, home: &[usize]) -> bool {
+    if worker.shared.notice.word().is_loading() {
+        // Data that is being loaded has the time of its log: what is past its deadline by the
+        // clock may be given another by a record to come.
+        return false;
+    }
     let mut more = false;
     for shard in home {
         more |= worker.shared.engine.lock(*shard).store().upkeep(clock::now());

@@ -205,6 +205,15 @@ impl Nodes {
         serde_json::from_slice(&bytes[..len]).ok()
     }
 
+    /// What tells whether a node had to let items go.
+    fn counts(&self, number: u16) -> Vec<String> {
+        let of = ["used_memory:", "maxmemory:", "evicted_keys:", "expired_keys:", "db0:"];
+        let Some(mut client) = self.try_connect(self.base + number) else { return Vec::new() };
+        let info = client.text(&["INFO"]);
+        let lines = info.lines().filter(|line| of.iter().any(|name| line.starts_with(name)));
+        lines.map(str::to_owned).collect()
+    }
+
     /// Waits until every running node says that every group has its primary and its copies, and
     /// nothing moves.
     pub fn until_well(&self) {
@@ -231,6 +240,8 @@ impl Drop for Nodes {
                 let said = self.said(number);
                 let lines: Vec<&str> = said.lines().rev().take(30).collect();
                 eprintln!("node {number} said last, the newest first: {lines:#?}");
+                let asked = std::panic::AssertUnwindSafe(|| self.counts(number));
+                eprintln!("node {number} counts {:?}", std::panic::catch_unwind(asked).ok());
             }
         }
         (1..=self.count).for_each(|number| self.kill(number));

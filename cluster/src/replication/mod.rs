@@ -209,6 +209,12 @@ impl<P: Piece> Replication<P> {
         }
     }
 
+    /// What this node has of a group lacks items, and its log does not say so. Should it lead the
+    /// group, the others get copies: a key that is deleted then must not be left anywhere.
+    pub fn lacks(&mut self, group: Group) {
+        self.held_mut(group).lacks = true;
+    }
+
     /// Takes what happened.
     pub fn handle(&mut self, input: Input<'_>, now: Millis) {
         match input {

@@ -115,19 +115,18 @@ impl<P: Piece> Replication<P> {
     pub(super) fn lead(&mut self, group: Group, config: &GroupConfig, now: Millis) {
         let before = self.led.remove(group);
         let again = before.as_ref().is_some_and(|led| led.epoch == config.epoch);
-        let (base, last, since) = match &before {
-            Some(led) if again => (led.base, led.last, led.since),
+        let (base, last, since, position) = match &before {
+            Some(led) if again => (led.base, led.last, led.since, led.position()),
             // Deposed and back before it was heard of: its own log goes on, wherever it ends.
-            Some(led) => (None, led.last, now),
+            Some(led) => (None, led.last, now, led.position()),
             None => {
-                let position = self.unfollow(group);
-                let base = position.unwrap_or_default();
-                (Some(base), base.seq, now)
+                let is_exact = !self.held(group).lacks;
+                let position = self.unfollow(group).unwrap_or_default();
+                (is_exact.then_some(position), position.seq, now, position)
             }
         };
         if !again {
-            let position = before.as_ref().map_or(base, |led| Some(led.position()));
-            let position = position.filter(|position| *position != Position::default());
+            let position = Some(position).filter(|position| *position != Position::default());
             self.backlog.forget(group);
             self.outputs.push_back(Output::Lead(group, config.epoch, position));
         } else if before.as_ref().is_some_and(|led| led.fence.is_some()) {

@@ -28,6 +28,8 @@ pub(super) struct Held {
     /// Which copy of the whole group is coming.
     resync: Option<u64>,
     asked: Option<Millis>,
+    /// Whether others who stand there have more.
+    pub(super) lacks: bool,
 }
 
 /// What a record is to a copy.
@@ -45,7 +47,9 @@ impl Held {
 
     pub(super) fn have(&self, group: Group) -> Option<Have> {
         let ready = self.keeps && !self.stopping && self.primary.is_some();
-        ready.then_some(Have { group, epoch: self.epoch, position: self.position })
+        // Who lacks something asks for all of it.
+        let position = self.position.filter(|_| !self.lacks);
+        ready.then_some(Have { group, epoch: self.epoch, position })
     }
 
     pub(super) fn acked(&self, group: Group) -> Option<Acked> {
@@ -165,6 +169,7 @@ impl<P: Piece> Replication<P> {
             return;
         }
         held.resync = None;
+        held.lacks = false;
         held.position = matches.then_some(end.position);
         let done = ResyncDone { group: end.group, id: end.id, complete: matches };
         self.outputs.push_back(Output::Send(primary, Message::ResyncDone(done)));

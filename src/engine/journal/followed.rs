@@ -49,7 +49,7 @@ impl Journal {
     /// A primary begins an epoch.
     pub(in crate::engine) fn begin_epoch(&mut self, group: Group, epoch: Epoch) {
         let local = self.local(group);
-        self.groups[local].epoch = epoch;
+        (self.groups[local].epoch, self.groups[local].lacks) = (epoch, false);
         let header = self.next_header(local, Kind::EpochStart);
         if self.mode == Mode::Record {
             self.write(&header, &Bytes::new());
@@ -64,8 +64,9 @@ impl Journal {
         group: Group,
         (epoch, seq, time): (Epoch, Seq, GroupTime),
     ) {
+        let local = self.local(group);
+        self.groups[local].lacks = false;
         if self.mode == Mode::Record {
-            let local = self.local(group);
             self.shared.restart(group);
             self.note_touched(local);
             self.write(&Header { kind, group, epoch, seq, time }, &Bytes::new());

@@ -81,7 +81,6 @@ impl Store {
         if bytes > self.limit_bytes {
             return Err(Full);
         }
-        let blocks = bytes.div_ceil(self.arena.block_bytes() as u64) + 1;
-        self.free_blocks(blocks, now).map(|_| ())
+        self.free_blocks(self.blocks_of(bytes), now).map(|_| ())
     }
 }

@@ -221,6 +221,8 @@ impl Store {
             std::mem::replace(&mut self.segments, super::Segments::new(arena.clone()));
         let mut index =
             std::mem::replace(&mut self.index, super::Index::new(arena.clone(), groups));
+        // What it remembers of a segment that was is not to be taken for one that will be.
+        self.forget_moving();
         segments.take_blocks(&mut self.graveyard);
         index.take_blocks(&mut self.graveyard);
         self.garbage.extend(self.bigs.take_all());

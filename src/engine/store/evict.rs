@@ -27,6 +27,8 @@ pub(super) struct Hand {
 pub(super) struct Hands {
     queues: [Hand; 2],
     pub(super) volatile: Hand,
+    /// In the segment that is the first to be wholly dead.
+    pub(super) first: Hand,
     pub(super) debt: i64,
     pinned: Vec<Pinned>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Hands {
 #[derive(Debug)]
 struct Pinned {
     hash: u64,
-    /// So often a hand still passes it over.
+    /// So often a hand still passes it over before anything else goes.
     passes: u32,
 }
 
@@ -59,6 +61,9 @@ impl Store {
         let pinned = &mut self.evicting.pinned;
         if let Some(at) = pinned.iter().rposition(|pinned| pinned.hash == hash) {
             pinned.swap_remove(at);
+        }
+        if pinned.is_empty() {
+            self.evicting.first = Hand::default();
         }
     }
 
@@ -233,6 +238,11 @@ impl Store {
         self.evicting.pinned.iter().any(|pinned| pinned.hash == found.hash && pinned.passes == 0)
     }
 
+    /// Items that are not looked at any more.
+    pub(super) fn stuck_items(&self) -> u64 {
+        self.evicting.pinned.iter().filter(|pinned| pinned.passes == 0).count() as u64
+    }
+
     pub(super) fn evict(&mut self, found: &Found, now: Time) -> bool {
         if let Some(pinned) = self.evicting.pinned.iter_mut().find(|s| s.hash == found.hash) {
             // Passed over that often, it is what is left: there is nothing to evict.
@@ -243,7 +253,10 @@ impl Store {
             self.segments.close(self.segments.segment_of(found.offset));
             return self.move_to_main(found, 0, now);
         }
+        // There is more than what is pinned.
+        self.evicting.pinned.iter_mut().for_each(|pinned| pinned.passes = PINNED_PASSES_MAX);
         self.evicting.debt -= found.bytes as i64;
+        self.log_given_up(found.group);
         self.log_delete(found.group, found.offset);
         self.drop_item(found.group, &found.at);
         self.counters.evictions += 1;

@@ -57,6 +57,19 @@ impl Store {
         }
     }
 
+    /// An item is about to go for want of room.
+    #[inline]
+    pub(super) fn log_given_up(&mut self, group: usize) {
+        if let Some(journal) = &mut self.journal {
+            journal.gives_up(group);
+        }
+    }
+
+    /// An item of a group had no room.
+    pub(in crate::engine) fn log_given_up_of(&mut self, group: Group) {
+        self.log_given_up(self.local(group));
+    }
+
     /// An item's deadline was changed.
     pub(super) fn log_deadline(&mut self, key: &Key<'_>, deadline: Option<Time>) {
         let local = self.local(key.group());

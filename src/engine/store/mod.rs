@@ -34,6 +34,7 @@ pub use view::{Item, ItemValue};
 
 pub(super) use arena::Arena;
 pub(super) use big_room::BigRoom;
+pub(super) use roles::Led;
 pub(super) use several::{Needs, SeveralRoom};
 
 use super::extents::{BigBuffer, Extents};
@@ -321,10 +322,11 @@ impl Store {
         deadline: Option<Time>,
         now: Time,
     ) -> Result<(), Full> {
-        let room = self.make_room_for_big(self.bigs.bytes_of(value.bytes().len()), now);
-        // A bound is no reason to leave it out of a copy: see `make_room_for_replica`.
-        if !self.roles.is_replica(self.local(key.group())) {
-            room?;
+        let bytes = self.bigs.bytes_of(value.bytes().len());
+        if self.roles.is_replica(self.local(key.group())) {
+            self.make_room_for_big_replica(bytes, now);
+        } else {
+            self.make_room_for_big(bytes, now)?;
         }
         let shared = match value {
             Value::Shared(b) if self.extents.owns(b) => b.clone(),

@@ -2,7 +2,7 @@
 //! stand in a region of their own, which eviction leaves alone, and die when their primary says so.
 //! Knows neither epochs nor who else keeps a group.
 
-use super::segments::Region;
+use super::segments::{Region, SegmentRef};
 use super::{Full, Store};
 use crate::command::Time;
 use crate::engine::store::item::Draft;
@@ -50,6 +50,8 @@ struct GroupRole {
 #[derive(Clone, Copy, Debug, Default)]
 struct Retag {
     segment: u32,
+    /// As which it was begun: it may be emptied between two steps, and be another then.
+    begun: Option<SegmentRef>,
     at: u32,
 }
 
@@ -73,6 +75,16 @@ impl Roles {
     pub(super) fn is_replica(&self, local: usize) -> bool {
         self.replicas > 0 && self.groups[local].role == Role::Replica
     }
+}
+
+/// What a shard has of groups that the node is primary of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Led {
+    pub(in crate::engine) groups: u64,
+    /// What their items take with their part of the index, about, …
+    pub(in crate::engine) bytes: u64,
+    /// … of what all take that are here.
+    pub(in crate::engine) of: u64,
 }
 
 impl Store {
@@ -183,11 +195,7 @@ impl Store {
             + u64::from(!self.index.is_ready());
         if self.limit_bytes != u64::MAX && blocks > 0 {
             // What is led keeps its room, as long as the node has some.
-            let lent = (blocks * self.arena.block_bytes() as u64).min(self.roles.spare_bytes);
-            if lent > 0 {
-                self.roles.spare_bytes -= lent;
-                self.move_limits(self.limit_bytes.saturating_add(lent), self.limit_items);
-            }
+            self.lend(blocks * self.arena.block_bytes() as u64);
             let _ = self.free_blocks(blocks, now);
         }
         while !self.index.is_ready() {
@@ -198,10 +206,44 @@ impl Store {
         Ok(true)
     }
 
+    /// Makes room for a big value of a copy, as far as there is any: see
+    /// [`Store::make_room_for_replica`].
+    pub(super) fn make_room_for_big_replica(&mut self, bytes: u64, now: Time) {
+        let blocks = self.blocks_of(bytes);
+        if self.limit_bytes != u64::MAX && !self.room_left(blocks) {
+            self.lend(blocks * self.arena.block_bytes() as u64);
+        }
+        let _ = self.make_room_for_big(bytes, now);
+    }
+
+    /// Raises the bound by what copies need beside what is led, as long as the node has it.
+    fn lend(&mut self, bytes: u64) {
+        let lent = bytes.min(self.roles.spare_bytes);
+        if lent > 0 {
+            self.roles.spare_bytes -= lent;
+            self.move_limits(self.limit_bytes.saturating_add(lent), self.limit_items);
+        }
+    }
+
     /// The bounds were divided anew and there was still no room for a copy: nobody is asked again
     /// until so many bytes of copies have come.
     pub(in crate::engine) fn found_no_room_for_copy(&mut self) {
         self.roles.unasked_bytes = WIDEN_AGAIN_BYTES;
+    }
+
+    /// Whether big values of a copy that take so many bytes have no room below the bound, and it is
+    /// time to ask for more.
+    pub(in crate::engine) fn lacks_room_for_big_copy(&mut self, bytes: u64) -> bool {
+        if self.limit_bytes == u64::MAX || self.room_left(self.blocks_of(bytes)) {
+            return false;
+        }
+        self.roles.unasked_bytes = self.roles.unasked_bytes.saturating_sub(bytes);
+        self.roles.unasked_bytes == 0 || self.is_narrow_for(bytes)
+    }
+
+    /// Blocks that a big value is counted as.
+    pub(super) fn blocks_of(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.arena.block_bytes() as u64) + 1
     }
 
     /// Bytes of the blocks that these items of a copy need (key, value, deadline), if there is no
@@ -272,11 +314,16 @@ impl Store {
             }
             let is_here = self.segments.ids_from(hand.segment, 1).next().is_some()
                 && self.segments.get(hand.segment).region == Region::Replica;
-            let item = self.segments.item_at(hand.segment, hand.at).filter(|_| is_here);
+            let begun = is_here.then(|| self.segments.remember(hand.segment));
+            if hand.begun != begun {
+                hand = Retag { begun, at: 0, ..hand };
+            }
+            let item = begun.and_then(|segment| self.segments.item_at(segment.id, hand.at));
             let Some((offset, raw)) = item else {
-                hand = Retag { segment: hand.segment + 1, at: 0 };
+                hand = Retag { segment: hand.segment + 1, ..Retag::default() };
                 continue;
             };
+            let at = hand.at;
             hand.at += raw.len as u32;
             if raw.is_dead() {
                 continue;
@@ -286,17 +333,47 @@ impl Store {
                 continue;
             }
             let found = self.locate(offset);
+            let before = self.used_bytes();
             if !self.relocate(offset, &found.at, Region::Main, None, now) {
+                hand.at = at;
                 break;
             }
+            // What it left is cleaned later; nothing is to go for that.
+            self.lend(self.used_bytes().saturating_sub(before));
         }
         self.roles.retag = Some(hand);
         true
     }
 
-    /// How many groups of this shard the node is primary of.
-    pub(in crate::engine) fn led_groups(&self) -> u64 {
-        self.roles.groups.iter().filter(|group| group.role == Role::Primary).count() as u64
+    /// There is nothing to move any more.
+    pub(super) fn forget_moving(&mut self) {
+        self.roles.retag = None;
+    }
+
+    /// What this shard has of groups that the node is primary of. Items that were copies until
+    /// lately and still stand among them do not count.
+    pub(in crate::engine) fn led(&self) -> Led {
+        let copies = self.segments.sums(Region::Replica);
+        let led = self.roles.groups.iter().enumerate();
+        let led = led.filter(|(_, group)| group.role == Role::Primary);
+        let mut groups = 0;
+        let items: u64 = led
+            .map(|(local, _)| {
+                groups += 1;
+                u64::from(self.index.count(local))
+            })
+            .sum();
+        let all = self.segments.live_items();
+        let (others, items) = (all - copies.items, items.min(all - copies.items));
+        let held = self.segments.live_bytes() + self.bigs.bytes();
+        let index =
+            (self.index.blocks() * self.arena.block_bytes() + self.index.heap_bytes()) as u64;
+        let part = |bytes: u64, of: u64| {
+            let part = u128::from(bytes) * u128::from(items) / u128::from(of.max(1));
+            u64::try_from(part).unwrap_or(bytes)
+        };
+        let of_items = held.saturating_sub(copies.bytes + copies.big_bytes);
+        Led { groups, bytes: part(of_items, others) + part(index, all), of: held + index }
     }
 
     /// By so many bytes copies may grow beyond the bound of this shard until it is moved again.

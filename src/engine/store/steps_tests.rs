@@ -190,3 +190,28 @@ fn copies_beyond_the_bound_are_taken_in_bounded_steps() {
         store.set(&key, Value::Slice(&[b'v'; 11_000]), None, now).expect("copies have room");
     }
 }
+
+#[test]
+fn what_is_pinned_stays_and_keeps_nobody_looking_for_something_else() {
+    for (_, policy) in Policy::NAMES.iter().filter(|(_, policy)| *policy != Policy::NoEviction) {
+        let mut store = store(*policy, Some(BOUND), None);
+        let now = Time(1_700_000_000_000);
+        let later = Some(Time(now.0 + 3_600_000));
+        let items = BOUND / 400;
+        let (pinned, names) = (items / 2, |i: u64| i.to_le_bytes());
+        for i in 0..items {
+            // One in a hundred may go under the policies that ask for a deadline.
+            let deadline = later.filter(|_| i == pinned || i.is_multiple_of(100));
+            put(&mut store, i, 200, deadline, now).expect("room");
+        }
+        store.pin(Key::new(&names(pinned), &HashSeed::new(7)).hash);
+        store.set_limits(Some(BOUND / 16), None);
+        let steps = (0..20_000).find(|_| !store.give_up_step(now));
+        assert!(steps.is_some(), "{policy:?}: {:?}", store.stats());
+        let mut there = |i: u64| store.get(&Key::new(&names(i), &HashSeed::new(7)), now).is_some();
+        assert!(there(pinned), "{policy:?}");
+        let others = (0..items).filter(|&i| i != pinned && i.is_multiple_of(100));
+        let left = others.filter(|&i| there(i)).count();
+        assert!(policy.evicts_all() || left == 0, "{policy:?}: {left} of those that may go");
+    }
+}

@@ -20,14 +20,14 @@ impl Store {
     fn evict_in(&mut self, segment: u32, now: Time) -> bool {
         let (mut at, id) = (0, segment);
         let segment = self.segments.remember(id);
-        if self.evicting.volatile.segment == segment {
-            at = self.evicting.volatile.at;
+        if self.evicting.first.segment == segment {
+            at = self.evicting.first.at;
         }
         while let Some((offset, raw)) = self.segments.item_at(id, at) {
             let (len, dead, expired) =
                 (raw.len as u32, raw.is_dead(), raw.deadline.is_some_and(|d| d <= now));
             at += len;
-            self.evicting.volatile = Hand { segment, at };
+            self.evicting.first = Hand { segment, at };
             if dead {
                 continue;
             }
@@ -48,7 +48,10 @@ impl Store {
             }
             return self.evict(&found, now);
         }
-        self.evicting.volatile = Hand::default();
+        // With what is pinned in it it stays; nobody need look at it again meanwhile.
+        if !self.has_pinned() {
+            self.evicting.first = Hand::default();
+        }
         self.segments.close(id);
         !self.segments.is_used(segment)
     }
@@ -85,7 +88,8 @@ impl Store {
             }
             return self.evict(&found, now);
         }
-        self.segments.with_deadline > 0
+        // Of what is pinned only what has a deadline comes by here.
+        self.segments.with_deadline > self.stuck_items()
     }
 
     /// The segment under the volatile hand, or the next one that has deadlines.

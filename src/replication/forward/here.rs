@@ -121,6 +121,9 @@ impl Here {
                 if waits.is_empty() {
                     return true;
                 }
+                if waits.iter().any(|&(group, seq)| log.is_gone(group, seq)) {
+                    return false;
+                }
                 log.ask(1);
                 log.round_behind(round).await;
             }

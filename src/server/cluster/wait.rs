@@ -52,7 +52,7 @@ impl Server {
         let until_nanos = clock::monotonic_nanos().saturating_add(nanos);
         let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
         let wait = Wait::new(&self.shared, session.wrote().as_ref(), wanted, until_nanos);
-        match wait.look().filter(|_| wait.elsewhere.is_empty()) {
+        match wait.look().filter(|_| wait.elsewhere.is_empty() && wait.gone().is_empty()) {
             Some(copies) => {
                 if copies >= wanted {
                     session.settled();
@@ -89,11 +89,21 @@ impl Wait {
     fn look(&self) -> Option<u32> {
         // A node alone has no copies, however long anybody waits.
         let Some(known) = self.shared.others.copies.get() else { return Some(0) };
-        let of_each = self.records.iter().map(|(group, seq)| known.copies(*group, *seq));
-        let none = if self.elsewhere.is_empty() { 0 } else { u32::MAX };
+        let gone = self.gone();
+        let here = self.records.iter().filter(|(group, _)| !gone.contains(*group));
+        let of_each = here.map(|(group, seq)| known.copies(*group, *seq));
+        let all_here = self.elsewhere.is_empty() && gone.is_empty();
+        let none = if all_here { 0 } else { u32::MAX };
         let copies = of_each.min().unwrap_or(none);
         let over = copies >= self.wanted || clock::monotonic_nanos() >= self.until_nanos;
         over.then_some(copies)
+    }
+
+    /// Groups that this node led when they were written to, and does not lead any more.
+    fn gone(&self) -> GroupSet {
+        let Some(view) = self.shared.views.get() else { return GroupSet::default() };
+        let groups = self.records.iter().map(|(group, _)| *group);
+        groups.filter(|group| !view.primary_of().contains(*group)).collect()
     }
 
     async fn here(&self) -> u32 {
@@ -105,16 +115,18 @@ impl Wait {
         }
     }
 
-    async fn there(&self) -> u32 {
-        let asked = self.shared.others.copies.get().filter(|_| !self.elsewhere.is_empty());
+    async fn there(&self, groups: &GroupSet) -> u32 {
+        let asked = self.shared.others.copies.get().filter(|_| !groups.is_empty());
         let Some(known) = asked else { return u32::MAX };
         let nanos = self.until_nanos.saturating_sub(clock::monotonic_nanos());
-        known.elsewhere(self.elsewhere.clone(), self.wanted, Duration::from_nanos(nanos)).await
+        known.elsewhere(groups.clone(), self.wanted, Duration::from_nanos(nanos)).await
     }
 
     async fn answer(self, version: crate::resp::Version) -> bytes::Bytes {
-        let (here, there) = tokio::join!(self.here(), self.there());
-        let copies = here.min(there);
+        let (here, there) = tokio::join!(self.here(), self.there(&self.elsewhere));
+        // Who leads them now has to say of those that went meanwhile.
+        let gone = self.there(&self.gone()).await;
+        let copies = here.min(there).min(gone);
         encoded(version, |out| out.integer(i64::from(copies)))
     }
 }

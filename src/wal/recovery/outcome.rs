@@ -1,6 +1,7 @@
 //! What recovery found: put together from the surveys and from what the threads did.
 
 use super::damage::{self, Corrupt, Cut, Damage, Why};
+use super::header::HEADER_BYTES;
 use super::order::{Break, Broken, Standing};
 use super::plan::Plan;
 use super::replay::{Place, Replayed};
@@ -127,13 +128,10 @@ impl Outcome {
             Break::Gap => Why::Gap,
             Break::Base => Why::Snapshot,
         };
-        let last = plan.log.len() - 1;
-        let synced = if plan.log[last].synced > 0 {
-            (last, plan.log[last].synced)
-        } else {
-            let before = last.saturating_sub(1);
-            (before, plan.log[before].synced)
-        };
+        // That a file was begun says nothing of a batch that goes on in it.
+        let tells = |file: &FileSurvey| file.synced > HEADER_BYTES;
+        let synced = plan.log.iter().rposition(tells).map(|at| (at, plan.log[at].synced));
+        let synced = synced.unwrap_or_default();
         let place = (broken.place.file, broken.place.offset);
         let log_damaged = self.damages.iter().any(|damage| !damage.snapshot);
         if why == Why::Snapshot || place < synced || log_damaged {

@@ -96,6 +96,12 @@ pub fn repair(dir: &Path, how: Repair) -> Result<Vec<Action>, RecoveryError> {
     }
     if how.force {
         give_up(dir, how, &mut done)?;
+    } else if !done.iter().any(|action| matches!(action, Action::NeedsForce(..))) {
+        // Whole files may lack something all the same.
+        let broken = check(dir)?.corrupt;
+        let place = |bad: &super::Corrupt| Action::NeedsForce(bad.path.clone(), bad.offset);
+        done.extend(broken.iter().map(place));
+        done.dedup();
     }
     Ok(done)
 }

@@ -20,9 +20,13 @@ use std::sync::Arc;
 const CHUNKS_RESERVED: usize = 2 * CHUNKS_MAX;
 
 /// Leaves may be this much deeper than even hashes make them, and no deeper than the other bound.
-const DEPTH_SPREAD_MAX: u32 = 8;
+/// Items that come in hash order are in the leaves they will be in when all are there: the first
+/// few hundred of 20 million are 16 deep.
+const DEPTH_SPREAD_MAX: u32 = 14;
 const DEPTH_MAX: u32 = 28;
 const LEAF_ITEMS_LEAST: u32 = 64;
+/// Splitting until an item fits takes a chunk for each depth, and those of the last two halves.
+const _: () = assert!(DEPTH_SPREAD_MAX as usize + CHUNKS_MAX <= CHUNKS_RESERVED);
 
 /// Most items of two leaves that become one: they fit a single chunk.
 const MERGED_ITEMS_MAX: u16 = 16;
@@ -145,8 +149,8 @@ impl Index {
             self.chunks.restore();
             return false;
         }
-        // New leaves, and chunks that others grow by, are never in the block that is to go: those
-        // passed stay so.
+        // New leaves, and chunks that others grow by, are never in the block that is to go, and no
+        // leaf with chunks gets another number: those passed stay so.
         let end = (self.compacted + COMPACT_LEAVES_MAX).min(self.leaves.len());
         for leaf in &mut self.leaves[self.compacted..end] {
             leaf.move_out(&mut self.chunks);
@@ -409,12 +413,13 @@ impl Index {
         let mut other = Leaf::new(depth + 1, self.chunks.take());
         let small = other.rebuild(&mut self.chunks, &smaller, Leaf::fitting(smaller.len() + 1));
         assert!(small, "the smaller half of a leaf found no room");
-        let (low, high) = if low_is_larger { (leaf, other) } else { (other, leaf) };
-        self.leaves[id as usize] = low;
-        let other = self.add_leaf(high);
+        // What keeps its chunks keeps its number: `compact` counts on that.
+        self.leaves[id as usize] = leaf;
+        let other = self.add_leaf(other);
         let table = &mut self.tables[group];
         let span = 1usize << (table.depth - depth - 1);
-        let first = table.slot_of(position) / (2 * span) * (2 * span) + span;
+        let first = table.slot_of(position) / (2 * span) * (2 * span);
+        let first = if low_is_larger { first + span } else { first };
         table.directory[first..first + span].fill(other);
         if !fits {
             let position = larger.first().and_then(|&word| position_of_item(word));
@@ -425,51 +430,4 @@ impl Index {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::arena::Arena;
-    use super::super::tests::Rng;
-    use super::{Index, Word, position_of};
-    use std::sync::Arc;
-
-    /// Hashes of items of a group, spread evenly, in the order of the walk of a group whose leaves
-    /// hold some hundreds: by leaves, and within them in any order.
-    fn hashes(seed: u64, count: u64, per_leaf: usize, rises: bool) -> Vec<u64> {
-        let mut rng = Rng(seed);
-        let mut half = || rng.below(1 << 16) << 16 | rng.below(1 << 16);
-        let mut hashes: Vec<u64> = (0..count).map(|_| half() << 32 | half()).collect();
-        hashes.sort_unstable_by_key(|&hash| if rises { hash } else { !hash });
-        for leaf in hashes.chunks_mut(per_leaf) {
-            leaf.sort_unstable_by_key(|hash| *hash as u32);
-        }
-        hashes
-    }
-
-    #[test]
-    fn items_may_come_in_hash_order() {
-        for seed in 0..400 {
-            let hashes = hashes(seed * 7919, 1000 + seed, 1 + seed as usize % 400, seed % 2 == 0);
-            let mut index = Index::new(Arc::new(Arena::new(64 * 1024)), 1);
-            let add = |index: &mut Index, at: usize| {
-                while !index.is_ready() {
-                    assert!(index.grow());
-                }
-                let word = Word::new(at as u64 + 1, hashes[at], false);
-                let position = |word: Word| Some(position_of(hashes[word.offset() as usize - 1]));
-                assert!(index.insert(0, hashes[at], word, position), "seed {seed}");
-            };
-            (0..hashes.len()).for_each(|at| add(&mut index, at));
-            for (at, hash) in hashes.iter().enumerate() {
-                let found = index.find(0, *hash, |word| word.offset() == at as u64 + 1);
-                assert!(found.is_some(), "seed {seed}: item {at} is lost");
-            }
-            for at in (0..hashes.len()).rev() {
-                let offset = at as u64 + 1;
-                let slot = index.find(0, hashes[at], |word| word.offset() == offset);
-                if index.remove(0, &slot.expect("it is there")) {
-                    index.merge(0, position_of(hashes[at]));
-                }
-            }
-            assert_eq!(index.count(0), 0, "seed {seed}");
-        }
-    }
-}
+mod tests;

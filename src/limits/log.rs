@@ -1,0 +1,10 @@
+//! How many frames one look at the log takes, and how many wait when it is read back.
+
+/// Frames that wait to be taken before writers wait, too. All but a few of those that are taken at
+/// once may wait for each other when they are read back.
+pub const LOG_FRAMES_MAX: u64 = 32 * 1024;
+/// Frames that wait for a record before theirs; what makes it more has a gap that never fills.
+/// Writers may go beyond the other bound by what they have at hand.
+pub const RECOVERY_WAITING_FRAMES_MAX: usize = 256 * 1024;
+
+const _: () = assert!(LOG_FRAMES_MAX * 8 <= RECOVERY_WAITING_FRAMES_MAX as u64);
