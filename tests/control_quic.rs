@@ -1,5 +1,7 @@
 //! Three control planes over QUIC on loopback: they form, lose their leader, go on. Know no data.
 
+mod ports;
+
 use cluster::control::{Position, Settings};
 use cluster::node::{Addresses, NodeId, Protocols};
 use cluster::record::{Epoch, Seq};
@@ -7,13 +9,17 @@ use cluster::slot::Group;
 use crabcache::control::{Control, ControlOptions, Published, Store, quic};
 use crabcache::peer::{Options, Plane};
 use crabcache::security::Authority;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 fn node(number: usize) -> NodeId {
     NodeId::new(number as u64).expect("not 0")
+}
+
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    (0..count).map(|_| (Ipv4Addr::LOCALHOST, ports::free_port()).into()).collect()
 }
 
 fn wait(control: &Control, what: &str, wanted: impl Fn(&Published) -> bool) {
@@ -61,10 +67,7 @@ fn start(authority: &Authority, number: usize, addresses: &[SocketAddr]) -> Arc<
 #[test]
 fn a_cluster_forms_and_outlives_its_leader() {
     let authority = Authority::new().unwrap();
-    // Held until all are known, so that no two are the same.
-    let free: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<SocketAddr> = free.iter().map(|s| s.local_addr().unwrap()).collect();
-    drop(free);
+    let addresses = free_addresses(3);
     let mut nodes: Vec<Arc<Control>> =
         (1..=3).map(|number| start(&authority, number, &addresses)).collect();
     for control in &nodes {
@@ -87,9 +90,7 @@ fn a_cluster_forms_and_outlives_its_leader() {
 #[test]
 fn a_certificate_of_another_cluster_opens_nothing_and_is_named() {
     let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
-    let free: Vec<UdpSocket> = (0..2).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<SocketAddr> = free.iter().map(|s| s.local_addr().unwrap()).collect();
-    drop(free);
+    let addresses = free_addresses(2);
     let (one, two) = (start(&ours, 1, &addresses), start(&theirs, 2, &addresses));
     for (control, other) in [(&one, &theirs), (&two, &ours)] {
         let named = format!("of cluster {}", other.cluster());

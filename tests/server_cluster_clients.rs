@@ -3,12 +3,13 @@
 
 mod cluster_world;
 mod common;
+mod ports;
 
 use cluster::slot::SLOTS;
 use cluster_world::{Value, World, ask};
 use common::Client;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// A Redis node that keeps all slots of a cluster of its own.
@@ -22,8 +23,7 @@ impl Redis {
     fn start() -> Option<Redis> {
         let folder = tempfile::tempdir().expect("a folder");
         // The port of its bus must be free too, and cannot be chosen by the system.
-        let free = || TcpListener::bind("127.0.0.1:0")?.local_addr().map(|at| at.port());
-        let (port, bus) = (free().expect("a port"), free().expect("a port"));
+        let (port, bus) = (ports::free_port(), ports::free_port());
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--cluster-port", &bus.to_string()]);
         command.args(["--cluster-enabled", "yes", "--save", "", "--bind", "127.0.0.1"]);

@@ -2,13 +2,14 @@
 //! and that it goes on by itself once the disk is well.
 
 mod common;
+mod ports;
 
 use common::{Client, Node};
 use crabcache::config::Config;
 use crabcache::node::{NodeError, run_on};
 use crabcache::wal::files::{Call, Fault, FaultyFiles, Outcome, SystemFiles};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -22,14 +23,13 @@ struct Site {
     thread: JoinHandle<Result<(), NodeError>>,
 }
 
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, ports::free_port()).into()
 }
 
 impl Site {
     fn start(folder: &Path, sets: &[&str]) -> Site {
-        let (address, http) = (free_port(), free_port());
+        let (address, http) = (free_address(), free_address());
         let files = FaultyFiles::new(Arc::new(SystemFiles), Vec::new());
         let mut all: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         all.extend([

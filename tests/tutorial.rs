@@ -3,11 +3,12 @@
 //! said so.
 #![allow(clippy::unwrap_used)]
 
+mod ports;
+
 use crabcache::clock;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -89,11 +90,7 @@ struct Node {
 
 impl Node {
     fn start() -> Node {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (clients, http) = (free(), free());
-        let port_of = |listener: &TcpListener| listener.local_addr().unwrap().port();
-        let (port, http_port) = (port_of(&clients), port_of(&http));
-        drop((clients, http));
+        let (port, http_port) = (ports::free_port(), ports::free_port());
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_crabcache"));
         let mut server = Command::new(&binary);
         server.args(["server", "--set", &format!("server.port={port}")]);
