@@ -178,7 +178,9 @@ pub fn run_with(
         None => Restored::default(),
     };
     let is_ending = *ending.borrow();
-    let given = cluster::Given { announced, snapshots: snapshots.as_ref(), damaged };
+    let stopper = server.clone();
+    let end = Box::new(move || stopper.end());
+    let given = cluster::Given { announced, snapshots: snapshots.as_ref(), damaged, end };
     let start = |of| Cluster::start(&config, of, &shared, given, &ready);
     let cluster = membership.filter(|_| !is_ending).map(start).transpose()?;
     shared.notice.set_loading(is_ending);
@@ -211,9 +213,7 @@ impl Parts {
         if let Some(http) = self.http {
             http.stop();
         }
-        if let Some(cluster) = self.cluster {
-            cluster.stop();
-        }
+        let refused = self.cluster.and_then(Cluster::stop);
         self.snapshots.iter().for_each(|snapshots| snapshots.stop());
         let kept = self.log.is_none_or(Running::stop);
         match lost.or(crashed) {
@@ -221,7 +221,7 @@ impl Parts {
             None if !kept => Err(NodeError::Log),
             None => {
                 tracing::info!("stopped");
-                Ok(())
+                refused.map_or(Ok(()), |reason| Err(NodeError::Cluster(reason)))
             }
         }
     }

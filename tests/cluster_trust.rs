@@ -80,3 +80,21 @@ fn neither_a_removed_node_nor_another_certificate_of_a_member_is_let_in() {
         other.close().await;
     });
 }
+
+#[test]
+fn a_second_process_with_the_certificate_of_a_running_node_ends_and_disturbs_nobody() {
+    let mut nodes = Nodes::start(3, &[]);
+    let started = |nodes: &Nodes| {
+        let status = nodes.status(1).expect("a node that answers");
+        status["nodes"].as_array().expect("a list")[2]["incarnation"].clone()
+    };
+    let before = started(&nodes);
+    let mut client = nodes.plain(3);
+    client.check(&["SET", "kept", "by the first"], "+OK\r\n");
+    let said = nodes.run_second(3);
+    assert!(said.contains("cannot be of a cluster: node 3 is running already, at 127.0.0.1:"));
+    nodes.until_well();
+    assert_eq!(started(&nodes), before);
+    client.check(&["GET", "kept"], "$12\r\nby the first\r\n");
+    assert!(!nodes.said(1).contains("a node does not answer"), "{}", nodes.said(1));
+}

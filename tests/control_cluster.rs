@@ -8,6 +8,7 @@ use cluster::node::Phase;
 use cluster::slot::Group;
 use control_world::{World, node};
 use crabcache::control::{ControlError, Published};
+use std::path::Path;
 use std::time::Duration;
 
 fn without(p: &Published, number: u64) -> bool {
@@ -190,4 +191,41 @@ fn a_slow_network_is_enough() {
     for number in 1..=3 {
         world.wait(number, "registered", |p| p.me.is_some());
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("a file");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[test]
+fn a_second_process_of_a_node_is_sent_away_while_the_first_one_runs() {
+    let mut world = World::formed(3);
+    for (name, copied) in [(31, false), (32, true)] {
+        if copied {
+            world.stop(3);
+            copy(&world.folder(3), &world.folder(name));
+            world.start(3);
+            world.wait(3, "back", |p| p.me.is_some() && p.leader.is_some());
+        }
+        let second = format!("second-{name}:7101");
+        world.start_as(3, name, &second);
+        world.wait(name, "sent away", |p| p.must_end.is_some());
+        let published = world.published(name);
+        let why = published.must_end.as_deref().expect("a reason");
+        assert!(why.starts_with("node 3 is running already, at node-3:7101"), "{why}");
+        assert_eq!(published.me, None);
+        // Nobody has taken the first one for dead, or asked the second one instead of it.
+        let moves = u16::try_from(name).expect("small");
+        world.set_moves(1, moves);
+        world.all_know(&[1, 2, 3], moves);
+        world.stop(name);
+    }
+    // Once the first one is gone, another may come in its place.
+    world.stop(3);
+    world.start_as(3, 33, "second-33:7101");
+    world.wait(33, "let in", |p| p.me.is_some() && p.leader.is_some());
 }

@@ -1,16 +1,14 @@
 //! How a node gets to be of a cluster and stays found: asks around, forms, joins, registers. What
 //! to do is `forming`'s to decide.
 
-use super::codec;
+use super::{ControlError, codec};
 use super::core::Core;
 use super::forming::{Answer, Decision, decide};
-use super::message::{Iam, Join, Joined, Kind, Layout, Standing, Who};
+use super::message::{Iam, Join, Joined, Kind, Layout, Standing};
 use super::refusal::{ignored, told};
 use super::types::Seat;
 use crate::clock;
-use crate::limits::{
-    CONTROL_CALL_MS_MAX, CONTROL_LOST_MS, CONTROL_PROPOSAL_MS_MAX, CONTROL_SEEK_MS,
-};
+use crate::limits::{CONTROL_LOST_MS, CONTROL_PROPOSAL_MS_MAX, CONTROL_SEEK_MS};
 use cluster::control::{ControlCommand, Outcome, Rejection};
 use cluster::node::{NodeId, Phase};
 use std::collections::BTreeSet;
@@ -25,6 +23,10 @@ pub(super) async fn keep(core: Arc<Core>) {
     let mut warned = false;
     loop {
         let published = core.shared.get();
+        if published.must_end.is_some() {
+            // Nothing more is said in the name of this node.
+            return std::future::pending().await;
+        }
         if published.me.is_some() && published.leader.is_some() {
             core.shared.trouble(None);
             if !std::mem::replace(&mut warned, true) {
@@ -84,6 +86,7 @@ impl Core {
                 self.join(members(&answers)).await
             }
             Ok(other) => Some(told(&other, &self.registration, state.protocol)),
+            Err(ControlError::Elsewhere(address)) => Some(self.yield_to(&address)),
             Err(error) if self.is_leaving() => Some(error.to_string()),
             Err(error) => {
                 // It may have lost its seat while it was away: then no leader tells it so.
@@ -155,19 +158,9 @@ impl Core {
     ///
     /// # Errors
     /// Why there is no answer, for people.
-    pub(super) async fn who(&self, address: &str) -> Result<Iam, String> {
-        let transport = self.transport().ok_or("the control plane is starting")?;
-        let who = Who { address: self.registration.addresses.control.clone() };
-        let body = codec::encode(&who).map_err(|error| error.to_string())?.into();
-        let bound = Duration::from_millis(CONTROL_CALL_MS_MAX);
-        let called = transport.call_address(address, Kind::Who as u8, body, bound).await;
-        let (from, answer) = called.map_err(|error| error.to_string())?;
-        let iam: Iam = codec::decode(&answer)
-            .map_err(|error| format!("it cannot be understood, a newer version? {error}"))?;
-        if iam.registration.node != from {
-            return Err(format!("it says that it is another node than {}", from.number()));
-        }
-        self.learn(from, address);
+    pub(super) async fn who(self: &Arc<Core>, address: &str) -> Result<Iam, String> {
+        let iam = self.ask_who(address).await?;
+        self.meet(iam.registration.node, address);
         Ok(iam)
     }
 
@@ -186,9 +179,17 @@ impl Core {
             if !asked.insert(node) {
                 continue;
             }
-            let called = transport.call(node, Kind::Join as u8, body.clone(), bound).await;
-            match called.as_deref().map(codec::decode::<Joined>) {
+            let Some(address) = self.address_of(node) else {
+                reason = format!("nobody says where node {} is", node.number());
+                continue;
+            };
+            // As a visitor: a connection in the name of this node would replace that of another
+            // process that has its seat.
+            let called =
+                transport.call_address(&address, Kind::Join as u8, body.clone(), bound).await;
+            match called.as_ref().map(|(_, answer)| codec::decode::<Joined>(answer)) {
                 Ok(Ok(Joined::Welcome)) => return None,
+                Ok(Ok(Joined::Elsewhere(address))) => return Some(self.yield_to(&address)),
                 Ok(Ok(Joined::NotLeader(Some(leader)))) => ask.push(leader),
                 Ok(Ok(Joined::NotLeader(None))) => {
                     "the cluster has no leader".clone_into(&mut reason)

@@ -39,6 +39,8 @@ pub(super) struct Core {
     pub(super) without: Mutex<BTreeSet<String>>,
     /// Held while a seat is given or the membership changed: one change at a time.
     pub(super) seating: tokio::sync::Mutex<()>,
+    /// Nodes that are looked for where they were before.
+    pub(super) meeting: Mutex<BTreeSet<NodeId>>,
     book: Mutex<Book>,
     running: RwLock<Option<Running>>,
     calls: AtomicUsize,
@@ -74,6 +76,7 @@ impl Core {
             seen: Mutex::default(),
             without: Mutex::default(),
             seating: tokio::sync::Mutex::default(),
+            meeting: Mutex::default(),
             book: Mutex::default(),
             running: RwLock::default(),
             calls: AtomicUsize::new(0),
@@ -138,6 +141,11 @@ impl Core {
         }
     }
 
+    /// Where a node is, as far as is known.
+    pub(super) fn address_of(&self, node: NodeId) -> Option<String> {
+        self.book.lock().addresses.get(&node).cloned()
+    }
+
     /// Everybody's address, this node's own excluded.
     pub(super) fn addresses(&self) -> Vec<(NodeId, String)> {
         let book = self.book.lock();
@@ -191,8 +199,7 @@ impl Core {
             Some(Kind::Raft) => network::take(&raft, self.store, from, &body).await,
             Some(Kind::Propose) => match codec::decode::<Proposal>(&body) {
                 Ok(proposal) if may_propose(&state, &caller, &proposal.command) => {
-                    let command = self.with_best_copies(proposal.command).await;
-                    encoded(&self.write(command).await)
+                    encoded(&self.take(proposal.command).await)
                 }
                 Ok(_) => encoded(&Proposed::Refused("only members of the cluster decide".into())),
                 Err(_) => Bytes::new(),
@@ -200,7 +207,7 @@ impl Core {
             Some(Kind::Who) => match codec::decode::<Who>(&body) {
                 Ok(who) => {
                     if !is_impostor(&state, &caller) {
-                        self.learn(from, &who.address);
+                        self.meet(from, &who.address);
                     }
                     encoded(&self.iam())
                 }

@@ -39,6 +39,9 @@ impl Core {
             Ok(credential) => credential,
             Err(reason) => return Joined::Refused(reason),
         };
+        if let Some(address) = self.runs_at(&join.registration).await {
+            return Joined::Elsewhere(address);
+        }
         if let Err(reason) = self.reseat(&raft, &metrics, &join).await {
             return Joined::Refused(reason);
         }
@@ -50,6 +53,7 @@ impl Core {
             }
             Proposed::NotLeader(leader) => Joined::NotLeader(leader),
             Proposed::Refused(reason) => Joined::Refused(reason),
+            Proposed::Elsewhere(address) => Joined::Elsewhere(address),
             Proposed::Unknown => Joined::Refused("it is not known whether that succeeded".into()),
         }
     }
@@ -96,7 +100,8 @@ impl Core {
         match config.get_node(&id) {
             Some(before) if *before == seat => return Ok(()),
             Some(_) if self.hears(join.registration.node, now()) => {
-                return Err(format!("node {id} is running elsewhere, with another store"));
+                // It does not answer where it was; soon it will count as dead.
+                return Err(format!("node {id} was heard a moment ago, with another store"));
             }
             Some(_) => {
                 tracing::warn!(node = id, "comes back without its store: it gets a new seat");

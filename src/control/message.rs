@@ -88,6 +88,8 @@ pub(super) enum Proposed {
     Refused(String),
     /// It may be ordered or not.
     Unknown,
+    /// It was not ordered: the node runs already, in another process at this address.
+    Elsewhere(String),
 }
 
 /// One node to another, before anything else is known.
@@ -143,6 +145,8 @@ pub(super) enum Joined {
     NotLeader(Option<NodeId>),
     /// Later, perhaps, for this reason.
     Refused(String),
+    /// The node runs already, in another process at this address.
+    Elsewhere(String),
 }
 
 /// The leader asks how far complete copies have come.

@@ -12,6 +12,7 @@ mod full;
 mod lead;
 mod log;
 mod machine;
+mod meet;
 mod members;
 pub mod memory;
 mod message;
@@ -114,6 +115,8 @@ pub enum ControlError {
     Busy,
     /// The control plane is not running.
     Stopped,
+    /// It was not ordered: this node runs already, in another process at this address.
+    Elsewhere(String),
 }
 
 /// Why a control plane does not start.
@@ -267,6 +270,9 @@ impl fmt::Display for ControlError {
             ControlError::Unknown => write!(f, "it is not known whether that was done"),
             ControlError::Busy => write!(f, "too many decisions wait already"),
             ControlError::Stopped => write!(f, "the control plane is not running"),
+            ControlError::Elsewhere(address) => {
+                write!(f, "this node runs already, in another process at {address}")
+            }
         }
     }
 }

@@ -32,8 +32,7 @@ impl Core {
             let known = metrics.borrow_and_update().current_leader.and_then(node);
             let proposed = match hint.take().or(known) {
                 Some(leader) if leader == self.me() => {
-                    let command = self.with_best_copies(command.clone()).await;
-                    self.write(command).await
+                    self.take(command.clone()).await
                 }
                 Some(leader) => self.forward(leader, command.clone()).await,
                 None => Proposed::Refused("no leader is known".into()),
@@ -41,6 +40,7 @@ impl Core {
             match proposed {
                 Proposed::Done(outcome) => return Ok(outcome),
                 Proposed::Unknown => return Err(ControlError::Unknown),
+                Proposed::Elsewhere(address) => return Err(ControlError::Elsewhere(address)),
                 Proposed::NotLeader(leader) => {
                     hint = leader.filter(|leader| Some(*leader) != known);
                     "the leader has changed".clone_into(&mut reason);
@@ -52,6 +52,17 @@ impl Core {
             let _ = timeout_at(pause, metrics.changed()).await;
         }
         Err(ControlError::NoLeader(reason))
+    }
+
+    /// Orders what a node has proposed, if this node leads and nothing speaks against it.
+    pub(super) async fn take(self: &Arc<Core>, command: ControlCommand) -> Proposed {
+        if let ControlCommand::Register(registration) = &command
+            && let Some(address) = self.runs_at(registration).await
+        {
+            return Proposed::Elsewhere(address);
+        }
+        let command = self.with_best_copies(command).await;
+        self.write(command).await
     }
 
     /// Orders a command, if this node leads.
@@ -93,7 +104,18 @@ impl Core {
             Err(error) => return Proposed::Refused(error.to_string()),
         };
         let bound = Duration::from_millis(CONTROL_WRITE_MS_MAX + CONTROL_CALL_MS_MAX);
-        match transport.call(to, Kind::Propose as u8, body.into(), bound).await {
+        let (kind, body) = (Kind::Propose as u8, body.into());
+        let visited = self.address_of(to).filter(|_| self.shared.get().me.is_none());
+        let called = match visited {
+            // A connection in the name of this node would replace that of another process that
+            // has its seat.
+            Some(address) => {
+                let called = transport.call_address(&address, kind, body, bound).await;
+                called.map(|(_, answer)| answer)
+            }
+            None => transport.call(to, kind, body, bound).await,
+        };
+        match called {
             Ok(answer) => codec::decode(&answer).unwrap_or(Proposed::Unknown),
             Err(CallError::TimedOut) => Proposed::Unknown,
             Err(error @ (CallError::Unreachable(_) | CallError::Refused(_))) => {

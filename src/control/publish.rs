@@ -32,6 +32,9 @@ pub struct Published {
     pub leader: Option<NodeId>,
     /// Why this node is not of a cluster yet, or cannot follow it; for people.
     pub trouble: Option<String>,
+    /// Why this process has to end, if it has to: its node runs already in another one. It says
+    /// nothing more to the cluster.
+    pub must_end: Option<String>,
 }
 
 /// A lease as this node has it; its times are those of [`clock::boot_millis`].
@@ -75,6 +78,7 @@ impl Shared {
             down: BTreeSet::new(),
             leader: None,
             trouble: None,
+            must_end: None,
         };
         Shared {
             published: ArcSwap::from_pointee(published),

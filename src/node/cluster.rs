@@ -24,7 +24,7 @@ use cluster::slot::Group;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Cluster {
     control: Arc<Control>,
     replicator: Arc<Replicator>,
     stop: watch::Sender<bool>,
+    /// Why the cluster wants no part of it, if it does not.
+    refused: Arc<OnceLock<String>>,
     glue: JoinHandle<()>,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Given<'a> {
     pub(super) snapshots: Option<&'a Arc<Snapshotter>>,
     /// Groups that were damaged on disk.
     pub(super) damaged: GroupSet,
+    /// Ends the node.
+    pub(super) end: Box<dyn Fn() + Send>,
 }
 
 /// Who this node is, and what follows from that before it runs.
@@ -93,7 +97,7 @@ impl Cluster {
         ready: &Arc<AtomicBool>,
     ) -> Result<Cluster, NodeError> {
         let me = membership.node();
-        let Given { announced, snapshots, damaged } = given;
+        let Given { announced, snapshots, damaged, end } = given;
         let restored = restored(shared);
         let lease = Lease::expired();
         let (worlds, world) = watch::channel(None);
@@ -137,6 +141,7 @@ impl Cluster {
             shared.engine.start_log();
         }
         let (stop, stopped) = watch::channel(false);
+        let refused = Arc::new(OnceLock::new());
         let glue = Glue {
             me,
             control: control.clone(),
@@ -147,23 +152,26 @@ impl Cluster {
             ready: ready.clone(),
             copies: known,
             told_index: Cell::new(0),
+            refused: refused.clone(),
+            end,
         };
         glue.begin();
         let glue = thread::Builder::new()
             .name("cluster".into())
             .spawn(move || glue.run(proposals, stopped))
             .map_err(NodeError::System)?;
-        Ok(Cluster { control, replicator: Arc::new(replicator), stop, glue })
+        Ok(Cluster { control, replicator: Arc::new(replicator), stop, refused, glue })
     }
 
-    /// Ends it.
-    pub(super) fn stop(self) {
+    /// Ends it; says why the cluster wants no part of it, if that is why the node ends.
+    pub(super) fn stop(self) -> Option<String> {
         let _ = self.stop.send(true);
         if self.glue.join().is_err() {
             tracing::error!("the cluster thread panicked");
         }
         self.replicator.shutdown();
         self.control.shutdown();
+        self.refused.get().cloned()
     }
 }
 
@@ -291,6 +299,8 @@ struct Glue {
     copies: copies::Known,
     /// The entry of the control log by which the workers act.
     told_index: Cell<u64>,
+    refused: Arc<OnceLock<String>>,
+    end: Box<dyn Fn() + Send>,
 }
 
 impl Glue {
@@ -327,6 +337,7 @@ impl Glue {
                     // For what this node is by what is published next, or was before.
                     let lease = self.control.lease();
                     let published = self.control.published();
+                    self.end_if_refused(&published);
                     self.tell(&published);
                     self.let_settle(&published).await;
                     self.publish(&self.control.published());
@@ -336,6 +347,16 @@ impl Glue {
                     tokio::spawn(propose(self.control.clone(), changes));
                 }
             }
+        }
+    }
+
+    /// Ends the node, once, if it runs in another process too.
+    fn end_if_refused(&self, published: &Published) {
+        if let Some(reason) = &published.must_end
+            && self.refused.set(reason.clone()).is_ok()
+        {
+            tracing::error!(reason, "stopping");
+            (self.end)();
         }
     }
 

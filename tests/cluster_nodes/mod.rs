@@ -32,6 +32,16 @@ pub struct Nodes {
     running: Vec<Option<Child>>,
 }
 
+/// A process that does not outlive a failed test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Looks again and again until it is so.
 pub fn within(what: &str, mut look: impl FnMut() -> bool) {
     let until = monotonic_nanos() + PATIENCE.as_nanos() as u64;
@@ -109,6 +119,10 @@ impl Nodes {
 
     /// Starts a node, anew or again.
     pub fn start_one(&mut self, number: u16) {
+        self.start_with_more(number, &[]);
+    }
+
+    fn start_with_more(&mut self, number: u16, more: &[String]) {
         let folder = self.folder(number);
         let file = |name: &str| folder.join(name).display().to_string();
         let seeds: Vec<String> =
@@ -132,6 +146,7 @@ impl Nodes {
             format!("cluster.key={}", file("node.key")),
         ];
         sets.extend(self.sets.iter().cloned());
+        sets.extend_from_slice(more);
         sets.extend(Some(&self.special).filter(|s| s.0 == number).map(|s| s.1.clone()));
         let log = File::options().create(true).append(true).open(self.log(number)).expect("a file");
         let mut command = crabcache(&["server"]);
@@ -140,6 +155,26 @@ impl Nodes {
         });
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         self.running[usize::from(number) - 1] = Some(command.spawn().expect("the binary runs"));
+    }
+
+    /// Runs a second process with the certificate of a node and a folder of its own, until it
+    /// ends by itself.
+    pub fn run_second(&mut self, number: u16) -> String {
+        let sets = [
+            format!("server.port={}", self.base + 81),
+            format!("server.forward_port={}", self.base + 82),
+            format!("cluster.port={}", self.base + 83),
+            format!("cluster.data_port={}", self.base + 84),
+            format!("data.dir={}", self.dir.path().join("second").display()),
+        ];
+        let first = self.running[usize::from(number) - 1].take();
+        self.start_with_more(number, &sets);
+        let second = self.running[usize::from(number) - 1].take().expect("started");
+        self.running[usize::from(number) - 1] = first;
+        let mut second = Ends(second);
+        within("the end of the second", || second.0.try_wait().expect("a child").is_some());
+        assert_eq!(second.0.wait().expect("ended").code(), Some(1));
+        self.said(number)
     }
 
     fn log(&self, number: u16) -> PathBuf {

@@ -84,6 +84,15 @@ impl World {
         });
     }
 
+    /// Starts another process of a node under a name of its own, with its own folder.
+    pub(crate) fn start_as(&mut self, number: u64, name: u64, at: &str) {
+        let bind = self.network.bind(node(number), at);
+        self.start_with(name, |options| {
+            options.node = node(number);
+            (options.addresses.control, options.bind) = (at.to_owned(), bind);
+        });
+    }
+
     /// Starts a node that differs from the others in something.
     pub(crate) fn start_with(&mut self, number: u64, change: impl FnOnce(&mut ControlOptions)) {
         let address = &address(number);
