@@ -42,14 +42,17 @@ impl Site {
         let config = Config::load(None, std::iter::empty(), &all).expect("good settings");
         let of_node: Arc<FaultyFiles> = Arc::new(files.clone());
         let thread = std::thread::spawn(move || run_on(config, None, of_node));
-        let site = Site { address, http, files, thread };
+        let mut thread = Some(thread);
         common::eventually("it has its data", || {
+            if let Some(ended) = thread.take_if(|thread| thread.is_finished()) {
+                panic!("it ended: {:?}", ended.join());
+            }
             let Ok(stream) = TcpStream::connect(address) else { return false };
             let mut client = Client::new(stream);
             client.send_command(&["DBSIZE"]);
             client.line().starts_with(':')
         });
-        site
+        Site { address, http, files, thread: thread.expect("it runs") }
     }
 
     fn connect(&self) -> Client {

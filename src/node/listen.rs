@@ -52,7 +52,7 @@ fn open_one(
 ) -> Result<SocketAddr, NodeError> {
     let mut address = listener.address;
     // Others may share a port that shares itself; whether it is free is asked without sharing.
-    drop(TcpListener::bind(address).map_err(|error| NodeError::Listen(address, error))?);
+    worker::check_free(address).map_err(|error| NodeError::Listen(address, error))?;
     for of_worker in by_worker {
         let opened =
             worker::listen(address, backlog).map_err(|error| NodeError::Listen(address, error))?;

@@ -30,6 +30,17 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Whether nobody listens at an address. Asked without listening: a client that came in that
+/// moment would be thrown out.
+///
+/// # Errors
+/// The system's: the address is taken, or not ours.
+pub fn check_free(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
 /// Lets clients in by all listeners, for ever.
 pub(super) async fn accept_all(worker: Rc<Worker>, listeners: Vec<tokio::net::TcpListener>) {
     let mut tasks = JoinSet::new();

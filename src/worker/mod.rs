@@ -33,7 +33,7 @@ mod unserved;
 mod upkeep;
 mod view;
 
-pub use accept::listen;
+pub use accept::{check_free, listen};
 pub use admin::{ClusterAdmin, Ordered, Standing};
 pub use clients::{Client, Clients, Meter, Names, Pulse};
 pub use demand::DemandMeter;
