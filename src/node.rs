@@ -4,6 +4,7 @@
 mod admin;
 mod cluster;
 mod copies;
+mod error;
 pub mod forward;
 mod lacking;
 mod listen;
@@ -26,12 +27,12 @@ use crate::worker::{
     Settings, Shared, Slowlog, Views, WorkerOptions,
 };
 use cluster::{Cluster, Membership};
+pub use error::NodeError;
 use listen::Doors;
 use memory::Preparer;
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -44,63 +45,6 @@ use tokio::sync::{oneshot, watch};
 
 /// Where a node of a cluster keeps what the cluster agreed on, below its data folder.
 pub const CONTROL_FOLDER: &str = "control";
-
-/// Why a node did not start, or ended otherwise than it should.
-#[derive(Debug)]
-pub enum NodeError {
-    /// It would listen where it must not.
-    Bind(String),
-    /// An address cannot be listened on.
-    Listen(SocketAddr, io::Error),
-    /// The system refused something else.
-    System(io::Error),
-    /// The bound on memory is too small for so many shards.
-    Memory {
-        /// The bound.
-        bytes: u64,
-        /// What it has to be.
-        least: u64,
-        /// How many shards there are.
-        shards: usize,
-    },
-    /// A worker ended by itself.
-    Worker(usize),
-    /// The log could not be written to its end.
-    Log,
-    /// The node cannot be of its cluster, for this reason.
-    Cluster(String),
-    /// The folder of the data cannot be used, for this reason.
-    Data(PathBuf, String),
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NodeError::Bind(reason) => f.write_str(reason),
-            NodeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            NodeError::System(error) => error.fmt(f),
-            NodeError::Memory { bytes, least, shards } => write!(
-                f,
-                "memory.max_memory is {bytes} bytes, but {shards} shards need {least} at least: \
-                 allow more, or set memory.shards to fewer"
-            ),
-            NodeError::Cluster(reason) => write!(f, "cannot be of a cluster: {reason}"),
-            NodeError::Log => f.write_str("the log could not be written to its end"),
-            NodeError::Data(folder, reason) => {
-                write!(f, "cannot use data.dir {}: {reason}", folder.display())
-            }
-            NodeError::Worker(index) => write!(f, "worker {index} ended by itself"),
-        }
-    }
-}
-
-impl std::error::Error for NodeError {}
-
-impl From<io::Error> for NodeError {
-    fn from(error: io::Error) -> NodeError {
-        NodeError::System(error)
-    }
-}
 
 /// Runs a node until a signal or a client ends it. `file` is where its settings were read from.
 ///
@@ -166,7 +110,8 @@ pub fn run_with(
     let threads = start_workers(by_worker, &shared, &server, &ending, &thread)?;
     drop(thread);
     let meter = meter(&config, numbers.iter().take(threads.len()).collect());
-    announce(&config, address, http.as_ref(), workers);
+    let loads = storage.is_some() || membership.is_some();
+    announce(&config, address, http.as_ref(), workers, loads);
     listen::announce(&shared.entrances, &addresses);
     let Restored { log, damaged } = match storage.as_ref().zip(snapshots.as_ref()) {
         Some((storage, snapshots)) => {
@@ -186,6 +131,9 @@ pub fn run_with(
     shared.notice.set_loading(is_ending);
     if cluster.is_none() {
         ready.store(!is_ending, Ordering::Release);
+        if loads && !is_ending {
+            tracing::info!("ready");
+        }
     }
 
     let watch = watch_over(&mut signals, &shared, &server, &mut ending, &threads, meter);
@@ -227,9 +175,12 @@ impl Parts {
     }
 }
 
-/// Whether the bound on memory is enough for the shards.
+/// Whether the bounds are enough for the shards.
 fn check_memory(config: &Config, engine: &Engine) -> Result<(), NodeError> {
     let (least, shards) = (engine.max_memory_min(), engine.shard_count());
+    if let Some(items) = config.memory.items_bound().filter(|items| *items < shards as u64) {
+        return Err(NodeError::Items(items, shards));
+    }
     match config.memory.max_bytes().filter(|bytes| *bytes < least) {
         Some(bytes) => Err(NodeError::Memory { bytes, least, shards }),
         None => Ok(()),
@@ -446,7 +397,14 @@ fn weigh(shared: &Shared, meter: &mut DemandMeter, elastic: &mut Elastic) {
     }
 }
 
-fn announce(config: &Config, address: SocketAddr, http: Option<&HttpServer>, workers: usize) {
+/// Says where the node listens; `loads`: it serves only later.
+fn announce(
+    config: &Config,
+    address: SocketAddr,
+    http: Option<&HttpServer>,
+    workers: usize,
+    loads: bool,
+) {
     let memory = match config.memory.max_bytes() {
         Some(bytes) => crate::config::format_size(bytes),
         None => "no limit".into(),
@@ -458,7 +416,8 @@ fn announce(config: &Config, address: SocketAddr, http: Option<&HttpServer>, wor
         workers,
         memory,
         policy = config.memory.policy_in_force().name(),
-        "CrabCache is ready"
+        "CrabCache {}",
+        if loads { "listens; it serves once it has its data" } else { "is ready" }
     );
     if !config.server.bind.is_loopback() && config.server.tokens.is_empty() {
         tracing::warn!("anybody who reaches {address} can read and change everything");

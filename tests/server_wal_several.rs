@@ -106,3 +106,8 @@ fn stopped_it_has_all_that_was_acknowledged_of_several_keys() {
     ends("wal.policy=sync", "SIGTERM");
     ends("wal.policy=async", "SIGTERM");
 }
+
+#[test]
+fn without_a_log_the_snapshot_at_the_end_has_all_that_was_acknowledged() {
+    ends("wal.policy=none", "SIGTERM");
+}

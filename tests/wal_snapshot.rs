@@ -3,9 +3,8 @@
 
 mod engine_ops;
 
-use cluster::record::frame::Frame;
 use cluster::record::log::{LogReader, Tail};
-use cluster::record::{Epoch, Kind, Salt, Seq};
+use cluster::record::{Epoch, Kind, Salt, Seq, frame::Frame};
 use cluster::slot::{Group, Slot};
 use crabcache::command::Time;
 use crabcache::engine::{Engine, EngineOptions, LogPiece, Payload};
@@ -412,7 +411,7 @@ fn start(
 ) -> (Snapshotter, Arc<Mutex<Vec<usize>>>) {
     let engine = Arc::new(recording(4));
     set_many(&engine, 1000);
-    let saved = Arc::new(Mutex::new(Vec::new()));
+    let saved: Arc<Mutex<Vec<usize>>> = Arc::default();
     let told = saved.clone();
     let options = SnapshotterOptions {
         engine,
@@ -421,7 +420,8 @@ fn start(
         rate: 1 << 20,
         last_save_ms: Some(5_000),
         settle: Box::new(move |_| settle()),
-        on_saved: Box::new(move |groups| told.lock().push(groups.len())),
+        on_saved: Box::new(move |groups, _| told.lock().push(groups.len())),
+        log_number: Box::new(|| 0),
     };
     (Snapshotter::start(options).expect("a thread"), saved)
 }

@@ -1,12 +1,12 @@
 //! How a node gets to be of a cluster and stays found: asks around, forms, joins, registers. What
 //! to do is `forming`'s to decide.
 
-use super::{ControlError, codec};
 use super::core::Core;
 use super::forming::{Answer, Decision, decide};
 use super::message::{Iam, Join, Joined, Kind, Layout, Standing};
 use super::refusal::{ignored, told};
 use super::types::Seat;
+use super::{ControlError, codec};
 use crate::clock;
 use crate::limits::{CONTROL_LOST_MS, CONTROL_PROPOSAL_MS_MAX, CONTROL_SEEK_MS};
 use cluster::control::{ControlCommand, Outcome, Rejection};

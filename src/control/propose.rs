@@ -31,9 +31,7 @@ impl Core {
         while Instant::now() < until {
             let known = metrics.borrow_and_update().current_leader.and_then(node);
             let proposed = match hint.take().or(known) {
-                Some(leader) if leader == self.me() => {
-                    self.take(command.clone()).await
-                }
+                Some(leader) if leader == self.me() => self.take(command.clone()).await,
                 Some(leader) => self.forward(leader, command.clone()).await,
                 None => Proposed::Refused("no leader is known".into()),
             };

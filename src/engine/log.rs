@@ -45,6 +45,8 @@ pub(super) struct LogShared {
     dirty: Box<[AtomicBool]>,
     /// How often the log of a group has begun anew without being on disk so far.
     restarts: Box<[AtomicU32]>,
+    /// Whether the log of a group has ever begun anew.
+    began_anew: Box<[AtomicBool]>,
     /// Told when there is something to take where there was nothing.
     nudge: OnceLock<Nudge>,
 }
@@ -66,13 +68,16 @@ impl LogShared {
             joints: AtomicU64::new(0),
             dirty: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             restarts: Group::all().map(|_| AtomicU32::new(0)).collect(),
+            began_anew: Group::all().map(|_| AtomicBool::new(false)).collect(),
             nudge: OnceLock::new(),
         }
     }
 
     /// The log of a group begins anew: its numbers may go back.
     pub(super) fn restart(&self, group: Group) {
-        self.restarts[usize::from(group.number())].fetch_add(1, Ordering::AcqRel);
+        let group = usize::from(group.number());
+        self.began_anew[group].store(true, Ordering::Release);
+        self.restarts[group].fetch_add(1, Ordering::AcqRel);
     }
 
     /// The shard has records to take.
@@ -278,6 +283,12 @@ impl Engine {
     #[inline]
     pub fn log_restarts(&self, group: Group) -> bool {
         self.log.restarts[usize::from(group.number())].load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the log of a group has ever begun anew since the node started.
+    #[inline]
+    pub fn log_began_anew(&self, group: Group) -> bool {
+        self.log.began_anew[usize::from(group.number())].load(Ordering::Acquire)
     }
 
     /// What these logs began anew with is on disk.

@@ -7,4 +7,7 @@ pub const LOG_FRAMES_MAX: u64 = 32 * 1024;
 /// Writers may go beyond the other bound by what they have at hand.
 pub const RECOVERY_WAITING_FRAMES_MAX: usize = 256 * 1024;
 
+/// Missing files of the log that are named, one behind the other.
+pub const RECOVERY_MISSING_FILES_MAX: usize = 1024;
+
 const _: () = assert!(LOG_FRAMES_MAX * 8 <= RECOVERY_WAITING_FRAMES_MAX as u64);

@@ -127,6 +127,17 @@ impl Copies for Known {
     }
 }
 
+/// What a node with `room` for each group tells others to keep to. While there is room it is no
+/// bound for anybody, since one group may be larger than the others together; from there on it
+/// comes down to that room as the rest fills, without a step: who leads more than its share gives
+/// up no more than others lack.
+fn told(room: u64, max: u64, used: u64) -> u64 {
+    let part = max / ROOM_SHORT_PART;
+    let over = used.saturating_sub(max - part);
+    let told = (u128::from(room) * u128::from(part)).checked_div(u128::from(over));
+    told.map_or(u64::MAX, |told| u64::try_from(told).unwrap_or(u64::MAX).max(room))
+}
+
 impl Known {
     /// Bytes that this node has room for, for each group that it keeps or is given; all there are
     /// where nothing bounds them.
@@ -137,12 +148,10 @@ impl Known {
         self.shared.engine.max_memory().map_or(u64::MAX, |bytes| bytes / count.max(1))
     }
 
-    /// The same for others to keep to. While there is room it is no bound for anybody: one group
-    /// may be larger than the others together.
+    /// The same for others to keep to.
     fn told_room(&self) -> u64 {
         let engine = &self.shared.engine;
-        let is_short = |max: u64| engine.used_bytes() >= max - max / ROOM_SHORT_PART;
-        if engine.max_memory().is_some_and(is_short) { self.room() } else { u64::MAX }
+        engine.max_memory().map_or(u64::MAX, |max| told(self.room(), max, engine.used_bytes()))
     }
 
     /// Keeps what this node leads to what those have room for who keep copies of it.
@@ -269,4 +278,20 @@ async fn wait(
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn what_is_told_comes_down_to_the_room_without_a_step() {
+        assert_eq!(told(100, 8000, 0), u64::MAX);
+        assert_eq!(told(100, 8000, 7000), u64::MAX);
+        assert_eq!(told(100, 8000, 7001), 100_000);
+        assert_eq!(told(100, 8000, 7500), 200);
+        assert_eq!(told(100, 8000, 8000), 100);
+        assert_eq!(told(100, 8000, 9000), 100, "no less than its share");
+        assert_eq!(told(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
+    }
 }

@@ -364,6 +364,7 @@ impl Storage {
         let newest = fs::read_dir(&folder).into_iter().flatten().flatten();
         let last_save_ms = newest.filter_map(|file| modified_ms(&file.path())).max();
         let (settling, covering) = (shared.log.clone(), shared.log.clone());
+        let numbering = shared.log.clone();
         let options = SnapshotterOptions {
             engine: shared.engine.clone(),
             files: self.files.clone(),
@@ -371,11 +372,12 @@ impl Storage {
             rate: config.wal.snapshot_rate,
             last_save_ms,
             settle: Box::new(move |groups| settling.as_ref().map_or(Ok(()), |l| l.settle(groups))),
-            on_saved: Box::new(move |groups| {
+            on_saved: Box::new(move |groups, log_from| {
                 if let Some(log) = &covering {
-                    log.cover(groups);
+                    log.cover(groups, log_from);
                 }
             }),
+            log_number: Box::new(move || numbering.as_ref().map_or(0, |l| l.segment_number())),
         };
         let refused = |error: io::Error| NodeError::Data(self.folder.clone(), error.to_string());
         Snapshotter::start(options).map(Arc::new).map_err(refused)
@@ -390,6 +392,7 @@ fn collector(found: &Outcome) -> Collector {
         collector.close(file.number, file.bytes, created_ms, file.last.clone());
     }
     found.snapshots.iter().for_each(|file| collector.cover(&file.last));
+    collector.need_from(found.log_from);
     collector
 }
 

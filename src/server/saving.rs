@@ -7,11 +7,12 @@ use crate::command::reply::{ReplyWriter, errors};
 use crate::config::WalPolicy;
 use crate::metrics::SaveFacts;
 use crate::wal::snapshotter::{Busy, Purpose, Snapshotter};
-use crate::worker::{After, Answer, Later, Session, encoded};
+use crate::worker::{After, Answer, Later, Pause, Session, Shared, encoded};
 use bytes::Bytes;
 use cluster::record::Seq;
 use cluster::slot::Group;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What comes after a snapshot that a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,26 @@ pub(super) enum Then {
     End,
     /// The end of the node.
     EndAnyway,
+}
+
+/// Writes wait, and clients that have sent some, while this is there: what is acknowledged while
+/// the last snapshot is written would not be in it.
+struct HeldWrites(Arc<Shared>);
+
+impl HeldWrites {
+    /// Returns once no worker carries any out.
+    async fn hold(shared: Arc<Shared>) -> HeldWrites {
+        shared.notice.pause(Pause::Writes, u64::MAX);
+        let held = HeldWrites(shared);
+        held.0.inboxes.all_have_turned().await;
+        held
+    }
+}
+
+impl Drop for HeldWrites {
+    fn drop(&mut self) {
+        self.0.notice.resume();
+    }
 }
 
 const OFF: &str = "ERR persistence is off: set data.dir";
@@ -63,17 +84,25 @@ impl Server {
         After::Continue
     }
 
-    /// Begins a snapshot that the client waits for, and nobody else.
+    /// Writes a snapshot that the client waits for, and nobody else.
     pub(super) fn save(&self, then: Then, session: &mut Session) -> Result<After, &'static str> {
         let snapshots = self.snapshots.as_ref().ok_or(OFF)?;
         if snapshots.status().in_progress == Some(Purpose::Save) {
             return Err(SAVING);
         }
-        let number = snapshots.begin_next(Purpose::Save);
         let (snapshots, ending) = (snapshots.clone(), self.ending.clone());
-        let version = session.version;
+        let (version, shared) = (session.version, self.shared.clone());
+        let begun = (then == Then::Answer).then(|| snapshots.begin_next(Purpose::Save));
         let saved: Later = Box::pin(async move {
-            match (snapshots.written(number).await, then) {
+            // Until it is known how it ended.
+            let (_held, saved) = match begun {
+                Some(number) => (None, snapshots.written(number).await),
+                None => {
+                    let held = HeldWrites::hold(shared).await;
+                    (Some(held), snapshots.written(snapshots.begin_next(Purpose::Save)).await)
+                }
+            };
+            match (saved, then) {
                 (Ok(()), Then::Answer) => encoded(version, |out| out.simple("OK")),
                 (Err(error), Then::Answer | Then::End) => {
                     encoded(version, |out| out.error(&format!("ERR not saved: {error}")))
@@ -97,16 +126,20 @@ impl Server {
         self.snapshots.is_some() && self.current.lock().config.wal.policy == WalPolicy::None
     }
 
-    /// What is to be saved when the node is told to end, begun; `None`: nothing is.
+    /// Saves what is to be saved when the node is told to end; `None`: nothing is.
     pub fn save_at_end(&self) -> Option<impl Future<Output = ()> + use<>> {
         // What is not loaded yet would be missing in a snapshot, and is on disk anyway.
         let saves = self.saves_at_end() && !self.shared.notice.word().is_loading();
         let snapshots = self.snapshots.as_ref().filter(|_| saves)?.clone();
-        let number = snapshots.begin_next(Purpose::Save);
+        let shared = self.shared.clone();
         Some(async move {
+            let held = HeldWrites::hold(shared).await;
+            let number = snapshots.begin_next(Purpose::Save);
             if let Err(error) = snapshots.written(number).await {
                 tracing::error!("ending without having saved: {error}");
             }
+            // Nothing more is written.
+            std::mem::forget(held);
         })
     }
 

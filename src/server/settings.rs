@@ -74,13 +74,20 @@ impl Server {
 
     /// Whether the node as it runs can hold to these settings.
     fn check(&self, config: &Config) -> Result<(), String> {
-        let least = self.shared.engine.max_memory_min();
+        let (least, shards) =
+            (self.shared.engine.max_memory_min(), self.shared.engine.shard_count());
+        if config.memory.items_bound().is_some_and(|items| items < shards as u64) {
+            return Err(format!(
+                "ERR CONFIG SET failed (possibly related to argument 'memory.max_items') - at \
+                 least {shards} items with the {shards} shards of this node; start it with \
+                 memory.max_items set to have fewer shards"
+            ));
+        }
         match config.memory.max_bytes() {
             Some(bytes) if bytes < least => Err(format!(
                 "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - at least \
-                 {least} bytes with the {} shards of this node; start it with memory.max_memory \
-                 set to have fewer shards",
-                self.shared.engine.shard_count()
+                 {least} bytes with the {shards} shards of this node; start it with \
+                 memory.max_memory set to have fewer shards"
             )),
             _ => Ok(()),
         }

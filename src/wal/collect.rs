@@ -11,6 +11,8 @@ pub struct Collector {
     closed: BTreeMap<u64, Closed>,
     /// By group: up to here a snapshot holds it.
     covered: Box<[Seq]>,
+    /// The newest snapshot says that the log stays from this segment on.
+    needed_from: u64,
     /// When the first record since the last snapshot was logged.
     changed_ms: Option<u64>,
     /// When the last snapshot was written.
@@ -76,7 +78,8 @@ pub struct Ages {
 impl Default for Collector {
     fn default() -> Collector {
         let covered = vec![Seq(0); usize::from(GROUPS)].into();
-        Collector { closed: BTreeMap::new(), covered, changed_ms: None, snapshot_ms: None }
+        let (closed, needed_from) = (BTreeMap::new(), 0);
+        Collector { closed, covered, needed_from, changed_ms: None, snapshot_ms: None }
     }
 }
 
@@ -95,13 +98,26 @@ impl Collector {
         }
     }
 
+    /// The log of a group begins anew: its numbers may go back, and what snapshots hold up to says
+    /// nothing of what comes.
+    pub fn uncover(&mut self, group: Group) {
+        self.covered[usize::from(group.number())] = Seq(0);
+    }
+
+    /// A snapshot says that the log stays from this segment on: a start that finds less of it
+    /// knows that it lacks something.
+    pub fn need_from(&mut self, number: u64) {
+        self.needed_from = self.needed_from.max(number);
+    }
+
     /// The segments that may go, oldest first: those before the first one with a record that no
-    /// snapshot holds.
+    /// snapshot holds, or that a snapshot names as needed.
     pub fn retirable(&self) -> Vec<u64> {
         let needless = |closed: &Closed| {
             closed.last.iter().all(|(g, seq)| *seq <= self.covered[usize::from(g.number())])
         };
-        self.closed.iter().take_while(|(_, c)| needless(c)).map(|(number, _)| *number).collect()
+        let goes = |number: u64, closed: &Closed| number < self.needed_from && needless(closed);
+        self.closed.iter().take_while(|(n, c)| goes(**n, c)).map(|(number, _)| *number).collect()
     }
 
     /// That segment is gone.
@@ -182,6 +198,7 @@ mod tests {
     #[test]
     fn a_segment_goes_when_all_its_groups_and_those_before_it_may() {
         let mut collector = Collector::default();
+        collector.need_from(8);
         assert!(collector.retirable().is_empty());
         collector.close(3, 100, 10, table(&[(0, 5), (7, 2)]));
         collector.close(4, 200, 20, table(&[(0, 9)]));
@@ -199,15 +216,30 @@ mod tests {
         collector.close(8, 1, 40, Vec::new());
         assert_eq!(collector.retirable(), [4, 6]);
         collector.cover(&table(&[(0, 10)]));
+        assert_eq!(collector.retirable(), [4, 6, 7], "that there is a segment 8 is on record");
+        collector.need_from(9);
         assert_eq!(collector.retirable(), [4, 6, 7, 8]);
     }
 
     #[test]
     fn what_was_covered_stays_so() {
         let mut collector = Collector::default();
+        collector.need_from(2);
         collector.cover(&table(&[(1, 9)]));
         collector.cover(&table(&[(1, 3)]));
         collector.close(1, 1, 1, table(&[(1, 9)]));
+        assert_eq!(collector.retirable(), [1]);
+    }
+
+    #[test]
+    fn what_comes_after_a_log_began_anew_is_not_covered() {
+        let mut collector = Collector::default();
+        collector.need_from(9);
+        collector.cover(&table(&[(1, 9)]));
+        collector.uncover(Group::new(1).expect("a group"));
+        collector.close(1, 1, 1, table(&[(1, 5)]));
+        assert!(collector.retirable().is_empty(), "5 is another 5");
+        collector.cover(&table(&[(1, 5)]));
         assert_eq!(collector.retirable(), [1]);
     }
 
@@ -218,6 +250,7 @@ mod tests {
     fn forty_days(ages: &Ages, begun_with_snapshot: bool) -> (u64, u64) {
         let mut collector = Collector::default();
         let began = 1_000_000 * HOUR;
+        collector.need_from(u64::MAX);
         collector.begin(begun_with_snapshot.then_some(began));
         let (mut snapshots, mut oldest) = (0, 0);
         for hour in 0..40 * 24 {
@@ -261,6 +294,7 @@ mod tests {
     fn who_does_not_change_needs_no_snapshot_however_old_things_are() {
         let ages = Ages { wal_ms: 1, snapshot_ms: 1 };
         let mut collector = Collector::default();
+        collector.need_from(u64::MAX);
         collector.close(1, 1000, 10, table(&[(0, 5)]));
         collector.cover(&table(&[(0, 5)]));
         collector.begin(Some(10));

@@ -72,7 +72,9 @@ pub struct Log {
     asked: AtomicBool,
     figures: Figures,
     /// Up to where snapshots hold the groups, as told last and not looked at yet.
-    covered: Mutex<Vec<(Group, Seq)>>,
+    covered: Mutex<(Vec<(Group, Seq)>, u64)>,
+    /// The number of the segment at hand.
+    segment: AtomicU64,
     /// Signalled after every round.
     settled: Condvar,
     /// Who else wants the pieces.
@@ -98,7 +100,8 @@ impl Log {
             ended: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             figures: Figures::default(),
-            covered: Mutex::new(Vec::new()),
+            covered: Mutex::default(),
+            segment: AtomicU64::new(0),
             settled: Condvar::new(),
             tap: OnceLock::new(),
         }
@@ -109,10 +112,21 @@ impl Log {
         let _ = self.tap.set(tap);
     }
 
-    /// A snapshot holds these groups up to these records: segments with nothing else may go.
-    pub fn cover(&self, groups: &[(Group, Seq)]) {
-        *self.covered.lock() = groups.to_vec();
+    /// A snapshot holds these groups up to these records: segments with nothing else may go, if
+    /// they stand before `needed_from`.
+    pub fn cover(&self, groups: &[(Group, Seq)], needed_from: u64) {
+        *self.covered.lock() = (groups.to_vec(), needed_from);
         self.bell.ring();
+    }
+
+    /// The number of the segment being written once all that is recorded by now is on disk; 0:
+    /// there is none.
+    pub fn segment_number(&self) -> u64 {
+        let mut all = Vec::new();
+        self.engine.each_log_position(|group, seq| all.push((group, Epoch(0), seq)));
+        // Who asks goes on to wait for the disk itself, and is told then.
+        let _ = self.settle(&all);
+        self.segment.load(Ordering::Acquire)
     }
 
     /// Whether replies wait for the disk: `wal.policy = sync`.
@@ -189,6 +203,7 @@ impl Log {
         self.engine.start_log();
         collector.begin(last_snapshot_ms);
         let lane_number = lane.number();
+        self.segment.store(lane_number, Ordering::Release);
         let writer = Writer {
             log: self.clone(),
             lane,
@@ -323,6 +338,7 @@ impl Writer {
         while let Some(piece) = self.unsynced.get(self.written) {
             let bytes = put(&mut self.lane, piece)?;
             piece.marks().iter().for_each(|mark| self.last.note(mark.group, mark.last));
+            piece.restarts().iter().for_each(|group| self.collector.uncover(*group));
             self.collector.wrote(clock::now().0);
             if self.lane.number() != self.segment {
                 self.close_segments();
@@ -407,6 +423,7 @@ impl Writer {
             self.collector.close(number, bytes, self.began_ms, self.last.list());
         }
         (self.segment, self.began_ms) = (self.lane.number(), now_ms);
+        self.log.segment.store(self.segment, Ordering::Release);
         self.last.clear();
         let at_hand = self.unsynced.get(self.written).into_iter().flat_map(|piece| piece.marks());
         at_hand.for_each(|mark| self.last.note(mark.group, mark.last));
@@ -414,9 +431,10 @@ impl Writer {
 
     /// Puts segments away that nobody needs, and asks for a snapshot when it is worth it.
     fn collect(&mut self) {
-        let covered = std::mem::take(&mut *self.log.covered.lock());
+        let (covered, needed_from) = std::mem::take(&mut *self.log.covered.lock());
         if !covered.is_empty() {
             self.collector.cover(&covered);
+            self.collector.need_from(needed_from);
             self.collector.saved(clock::now().0);
             for number in self.collector.retirable() {
                 if let Err(error) = self.lane.retire(number) {

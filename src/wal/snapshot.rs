@@ -3,8 +3,9 @@
 //!
 //! A file begins as a segment does. Then frames: the effects of a group in parts, and a `Base` that
 //! completes it; a `Truncate` says that what stands there of its group so far does not count. The
-//! last frame is a `Synced` with the offset at which it begins itself: a file without it does not
-//! count. The file has another name until all of it is on disk.
+//! last frame is a `Synced` with the offset at which it begins itself, and as its seq the number of
+//! the segment from which on the log stays beside the snapshot, plus one: a file without it does
+//! not count. The file has another name until all of it is on disk.
 
 pub mod chunk;
 mod file;
@@ -73,6 +74,12 @@ pub trait Host {
     /// # Errors
     /// When the log cannot be written; the snapshot then does not come to be.
     fn settle(&mut self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()>;
+
+    /// The number of the segment that the log is at: of what stands in those before it a snapshot
+    /// of all groups that begins now holds everything. 0: that is not known, or there is no log.
+    fn log_number(&self) -> u64 {
+        0
+    }
 }
 
 /// A snapshot that is on disk.
@@ -84,6 +91,8 @@ pub struct SnapshotDone {
     pub bytes: u64,
     /// The groups in it, and up to which record of their logs.
     pub groups: Vec<(Group, Epoch, Seq)>,
+    /// The segment from which on the log stays beside it; 0: that is not known.
+    pub log_from: u64,
 }
 
 /// Why there is no snapshot.
@@ -145,7 +154,8 @@ fn write_unfinished(
     let created_ms = host.now().0;
     let header = segment::Header { salt: target.salt, number: target.number, created_ms };
     let mut file = SnapshotFile::create(target.files, path, &header).map_err(failed)?;
-    let mut done = SnapshotDone { number: target.number, bytes: 0, groups: Vec::new() };
+    let (number, log_from) = (target.number, host.log_number());
+    let mut done = SnapshotDone { number, bytes: 0, groups: Vec::new(), log_from };
     let mut chunk = WalkChunk::default();
     for group in groups {
         let writer = GroupWriter { engine, group };
@@ -156,7 +166,7 @@ fn write_unfinished(
         })?;
         done.groups.extend(written.map(|(epoch, seq)| (group, epoch, seq)));
     }
-    done.bytes = file.finish().map_err(failed)?;
+    done.bytes = file.finish(log_from).map_err(failed)?;
     Ok(done)
 }
 

@@ -22,8 +22,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Told when a snapshot is on disk: up to which record it holds each group.
-pub type OnSaved = Box<dyn Fn(&[(Group, Seq)]) + Send + Sync>;
+/// Told when a snapshot is on disk: up to which record it holds each group, and from which segment
+/// on the log stays beside it.
+pub type OnSaved = Box<dyn Fn(&[(Group, Seq)], u64) + Send + Sync>;
+/// Asked for the number of the segment that the log is at; 0: there is none.
+pub type LogNumber = Box<dyn Fn() -> u64 + Send + Sync>;
 /// Returns when the log is on disk up to these records, or says why it cannot be.
 pub type Settle = Box<dyn Fn(&[(Group, Epoch, Seq)]) -> io::Result<()> + Send + Sync>;
 
@@ -44,6 +47,8 @@ pub struct SnapshotterOptions {
     pub settle: Settle,
     /// See [`OnSaved`].
     pub on_saved: OnSaved,
+    /// See [`LogNumber`].
+    pub log_number: LogNumber,
 }
 
 /// What a snapshot is written for; they are all alike.
@@ -357,8 +362,14 @@ impl Clerk {
         let mut pacer = Pacer { desk: &self.desk, options, due_nanos: 0 };
         let done = write(&self.desk, options, Group::all(), &mut pacer)?;
         self.remove_before(done.number);
-        let table: Vec<_> = done.groups.iter().map(|(group, _, seq)| (*group, *seq)).collect();
-        (options.on_saved)(&table);
+        // A group whose log began anew meanwhile has other records under these numbers.
+        let stays = |(group, epoch, seq): &(Group, Epoch, Seq)| {
+            let (now, reached, _) = options.engine.log_position(*group);
+            now == *epoch && reached >= *seq
+        };
+        let table = done.groups.iter().filter(|at| stays(at)).map(|(group, _, seq)| (*group, *seq));
+        let table: Vec<_> = table.collect();
+        (options.on_saved)(&table, done.log_from);
         Ok(done)
     }
 
@@ -428,5 +439,9 @@ impl Host for Pacer<'_> {
 
     fn settle(&mut self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()> {
         (self.options.settle)(groups)
+    }
+
+    fn log_number(&self) -> u64 {
+        (self.options.log_number)()
     }
 }

@@ -80,7 +80,9 @@ fn place(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: u8)
     match shared.inboxes.send(to, Newcomer::Accepted(stream, peer, entrance)) {
         Ok(()) => {}
         Err(Newcomer::Accepted(stream, peer, entrance)) => admit(worker, stream, peer, entrance),
-        Err(Newcomer::Moved(..)) => unreachable!("it was given what was sent"),
+        Err(Newcomer::Moved(..) | Newcomer::Nobody(_)) => {
+            unreachable!("it was given what was sent")
+        }
     }
 }
 

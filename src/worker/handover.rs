@@ -7,6 +7,7 @@ use super::clients::Entry;
 use super::connection::Connection;
 use super::session::Session;
 use crate::limits;
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -20,6 +21,8 @@ pub(super) enum Newcomer {
     /// It has been served before. Its entry in the list of clients travels with it, so that it
     /// is taken off should the connection never arrive.
     Moved(TcpStream, Session, Entry),
+    /// Nobody: somebody waits for it to be received, between two turns of connections.
+    Nobody(mpsc::Sender<Infallible>),
 }
 
 /// The inboxes of all workers.
@@ -37,6 +40,18 @@ impl Inboxes {
         let (sender, receiver) = mpsc::channel(limits::NEWCOMERS_MAX);
         let _ = self.0[worker].set(sender);
         receiver
+    }
+
+    /// Returns when every worker has been between two turns of connections: what was told to all
+    /// before is known to whatever they execute from then on.
+    pub async fn all_have_turned(&self) {
+        let (tell, mut told) = mpsc::channel(1);
+        for inbox in self.0.iter().filter_map(OnceLock::get) {
+            // One that has ended executes nothing.
+            let _ = inbox.send(Newcomer::Nobody(tell.clone())).await;
+        }
+        drop(tell);
+        let _ = told.recv().await;
     }
 
     /// How many are on their way to a worker.
@@ -69,6 +84,7 @@ fn serve(worker: &Rc<Worker>, newcomer: Newcomer) {
     match newcomer {
         Newcomer::Accepted(stream, peer, entrance) => admit(worker, stream, peer, entrance),
         Newcomer::Moved(stream, session, entry) => welcome(worker, stream, session, entry),
+        Newcomer::Nobody(waiting) => drop(waiting),
     }
 }
 

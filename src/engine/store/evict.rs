@@ -14,6 +14,10 @@ use crate::limits::{PINNED_PASSES_MAX, SECOND_CHANCES_MAX};
 
 /// Counting starts when this share (of 100) of a bound is used.
 const TRACKING_FROM: u64 = 80;
+/// Room is taken to count requests of at most so many times the items there are …
+const EXPECTED_GROWTH: u64 = 4;
+/// … or of this many.
+const EXPECTED_ITEMS_MIN: u64 = 4096;
 
 /// A place in a segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,7 +126,7 @@ impl Store {
         self.anchor = self.anchor.max(self.used_bytes());
     }
 
-    /// About how many items there will be at the bound.
+    /// About how many items there will be at the bound; where that is far, some more than now.
     fn expected_items(&self) -> usize {
         let by_bytes = if self.limit_bytes == u64::MAX {
             u64::MAX
@@ -130,7 +134,8 @@ impl Store {
             let used = self.used_bytes().max(1);
             (u128::from(self.len()) * u128::from(self.limit_bytes) / u128::from(used)) as u64
         };
-        by_bytes.min(self.limit_items).min(u64::from(u32::MAX)) as usize
+        let soon = self.len().saturating_mul(EXPECTED_GROWTH).max(EXPECTED_ITEMS_MIN);
+        by_bytes.min(self.limit_items).min(soon).min(u64::from(u32::MAX)) as usize
     }
 
     /// Keeps the window at its size while there is room: what leaves it joins main uncontested.

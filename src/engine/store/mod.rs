@@ -137,6 +137,10 @@ impl Store {
         self.limit_bytes = bytes;
         self.limit_items = items;
         self.bounds_moved();
+        if bytes == u64::MAX && items == u64::MAX {
+            self.set_admission(None);
+            self.tracking = false;
+        }
     }
 
     /// Begins to learn anew, or stops. What was learnt is dropped without the lock.
@@ -156,10 +160,6 @@ impl Store {
         let blocks = bytes.map_or(u64::MAX, |b| b / self.arena.block_bytes() as u64);
         // Half of an open segment is empty at the mean: at most 3 % of the bound are.
         self.segments.set_open_max((blocks / 16) as usize);
-        if bytes.is_none() && items.is_none() {
-            self.set_admission(None);
-            self.tracking = false;
-        }
     }
 
     /// Changes the policy; what was learnt of requests is kept where the new one uses it.

@@ -301,9 +301,10 @@ impl Store {
     }
 
     /// Moves some items of groups that this node has become primary of out of the region of
-    /// copies, so that they may be evicted; whether there was something to look at.
+    /// copies, so that they may be evicted; whether it got any further.
     fn retag_step(&mut self, now: Time) -> bool {
         let Some(mut hand) = self.roles.retag else { return false };
+        let mut has_room = true;
         for _ in 0..ROLE_ITEMS_MAX {
             if self.segments.work().is_enough() {
                 break;
@@ -335,14 +336,14 @@ impl Store {
             let found = self.locate(offset);
             let before = self.used_bytes();
             if !self.relocate(offset, &found.at, Region::Main, None, now) {
-                hand.at = at;
+                (hand.at, has_room) = (at, false);
                 break;
             }
             // What it left is cleaned later; nothing is to go for that.
             self.lend(self.used_bytes().saturating_sub(before));
         }
         self.roles.retag = Some(hand);
-        true
+        has_room
     }
 
     /// There is nothing to move any more.

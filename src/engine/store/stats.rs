@@ -90,7 +90,7 @@ impl Store {
         let index_bytes = self.index.blocks() * self.arena.block_bytes() + self.index.heap_bytes();
         StoreStats {
             items: self.len(),
-            items_with_deadline: self.segments.with_deadline,
+            items_with_deadline: self.segments.with_deadline.iter().sum(),
             hits: self.counters.hits,
             misses: self.counters.misses,
             evictions: self.counters.evictions,

@@ -89,12 +89,12 @@ impl Store {
             return self.evict(&found, now);
         }
         // Of what is pinned only what has a deadline comes by here.
-        self.segments.with_deadline > self.stuck_items()
+        self.segments.with_deadline[0] > self.stuck_items()
     }
 
     /// The segment under the volatile hand, or the next one that has deadlines.
     fn volatile_segment(&mut self) -> Option<u32> {
-        if self.segments.with_deadline == 0 {
+        if self.segments.with_deadline[0] == 0 {
             return None;
         }
         let segment = self.evicting.volatile.segment;

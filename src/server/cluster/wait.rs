@@ -87,8 +87,15 @@ impl Wait {
 
     /// How many copies there are of what this node leads, if it is time to say so.
     fn look(&self) -> Option<u32> {
+        self.look_here().map(|(copies, _)| copies)
+    }
+
+    /// The same, with the groups that it does not speak of.
+    fn look_here(&self) -> Option<(u32, GroupSet)> {
         // A node alone has no copies, however long anybody waits.
-        let Some(known) = self.shared.others.copies.get() else { return Some(0) };
+        let Some(known) = self.shared.others.copies.get() else {
+            return Some((0, GroupSet::default()));
+        };
         let gone = self.gone();
         let here = self.records.iter().filter(|(group, _)| !gone.contains(*group));
         let of_each = here.map(|(group, seq)| known.copies(*group, *seq));
@@ -96,7 +103,7 @@ impl Wait {
         let none = if all_here { 0 } else { u32::MAX };
         let copies = of_each.min().unwrap_or(none);
         let over = copies >= self.wanted || clock::monotonic_nanos() >= self.until_nanos;
-        over.then_some(copies)
+        over.then_some((copies, gone))
     }
 
     /// Groups that this node led when they were written to, and does not lead any more.
@@ -106,10 +113,10 @@ impl Wait {
         groups.filter(|group| !view.primary_of().contains(*group)).collect()
     }
 
-    async fn here(&self) -> u32 {
+    async fn here(&self) -> (u32, GroupSet) {
         loop {
-            if let Some(copies) = self.look() {
-                return copies;
+            if let Some(found) = self.look_here() {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(limits::WAIT_STEP_MS)).await;
         }
@@ -123,9 +130,9 @@ impl Wait {
     }
 
     async fn answer(self, version: crate::resp::Version) -> bytes::Bytes {
-        let (here, there) = tokio::join!(self.here(), self.there(&self.elsewhere));
-        // Who leads them now has to say of those that went meanwhile.
-        let gone = self.there(&self.gone()).await;
+        let ((here, gone), there) = tokio::join!(self.here(), self.there(&self.elsewhere));
+        // Who leads them now has to say of those that went meanwhile, and were left out.
+        let gone = self.there(&gone).await;
         let copies = here.min(there).min(gone);
         encoded(version, |out| out.integer(i64::from(copies)))
     }

@@ -40,8 +40,12 @@ impl Log {
     }
 
     /// Whether a record of a group that is not on disk never will be: its log has begun anew with
-    /// one before it, which is on disk.
+    /// one before it, and that is on disk where records are kept. On a node alone no log begins
+    /// anew, and the question costs no lock.
     pub fn is_gone(&self, group: Group, seq: Seq) -> bool {
+        if !self.engine.log_began_anew(group) {
+            return false;
+        }
         // In this order: whose log has begun anew before is known to restart.
         self.engine.log_position(group).1 < seq && !self.engine.log_restarts(group)
     }

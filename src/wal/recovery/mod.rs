@@ -103,7 +103,8 @@ pub fn recover(
         progress(Progress { applying: false, bytes, bytes_total: 0 });
     };
     let snapshots = survey::survey_snapshots(&header::snapshots_beside(dir), threads, &seen)?;
-    let (log, blank) = survey::survey_log(dir, threads, &seen)?;
+    let (mut log, blank) = survey::survey_log(dir, threads, &seen)?;
+    survey::complete_log(dir, &mut log, &snapshots);
     let plan = Plan::new(log, snapshots);
     let used = plan.snapshots.iter().enumerate().filter(|(i, _)| plan.is_used(*i));
     let each: u64 = used.map(|(_, file)| file).chain(&plan.log).map(|file| file.bytes).sum();

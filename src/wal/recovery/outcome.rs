@@ -5,7 +5,7 @@ use super::header::HEADER_BYTES;
 use super::order::{Break, Broken, Standing};
 use super::plan::Plan;
 use super::replay::{Place, Replayed};
-use super::survey::FileSurvey;
+use super::survey::{self, FileSurvey};
 use cluster::record::{Epoch, GroupTime, Header, Kind, Seq};
 use cluster::slot::Group;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct Outcome {
     pub segments: Vec<FileFacts>,
     /// The snapshots that count: of each group the seq up to which they hold it.
     pub snapshots: Vec<FileFacts>,
+    /// The segment from which on they say that the log stays; 0: none says that.
+    pub log_from: u64,
     /// The next free number of a file of the log, once [`Outcome::settle`] was called.
     pub segment_next: u64,
     /// The next free number of a snapshot.
@@ -85,6 +87,7 @@ impl Outcome {
         out.cut = plan.log.last().and_then(|file| file.cut.clone());
         out.segments = plan.log.iter().filter(|f| f.salt.is_some()).map(facts).collect();
         out.snapshots = plan.snapshots.iter().filter(|f| f.is_whole()).map(facts).collect();
+        out.log_from = survey::log_from(&plan.snapshots);
         out.segment_next = plan.log.last().map_or(1, |file| file.number + 1);
         out.snapshot_next = plan.snapshots.last().map_or(1, |file| file.number + 1);
         out.applied = threads.iter().map(|thread| thread.applied).sum();

@@ -55,7 +55,8 @@ pub enum Action {
 /// When a file cannot be read or changed, or needs a newer version.
 pub fn repair(dir: &Path, how: Repair) -> Result<Vec<Action>, RecoveryError> {
     let snapshots = survey::survey_snapshots(&header::snapshots_beside(dir), 1, &|_| ())?;
-    let (log, blank) = survey::survey_log(dir, 1, &|_| ())?;
+    let (mut log, blank) = survey::survey_log(dir, 1, &|_| ())?;
+    survey::complete_log(dir, &mut log, &snapshots);
     let mut done = Vec::new();
     for file in log.iter() {
         let Some(at) = file.damages().next() else { continue };

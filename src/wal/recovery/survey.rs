@@ -4,6 +4,7 @@
 use super::header::{self, FileHeader, HEADER_BYTES, NoHeader, Sort};
 use super::stream::{End, FrameStream};
 use super::{Cut, RecoveryError};
+use crate::limits::RECOVERY_MISSING_FILES_MAX;
 use cluster::record::{Header, Kind, Salt, Seq};
 use cluster::slot::{GROUPS, Group};
 use std::fs::File;
@@ -29,6 +30,8 @@ pub(super) struct FileSurvey {
     pub(super) closed: bool,
     /// Nothing was ever written to it.
     pub(super) blank: bool,
+    /// The segment from which on the log stays beside this snapshot; 0: that is not known.
+    pub(super) log_from: u64,
 }
 
 /// Where a record stands in a file: the offset of its frame, and its place in that.
@@ -53,6 +56,7 @@ struct Run {
     last: Vec<Seq>,
     synced: u64,
     closed: bool,
+    log_from: u64,
 }
 
 impl FileSurvey {
@@ -70,6 +74,7 @@ impl FileSurvey {
             last: Vec::new(),
             closed: false,
             blank: false,
+            log_from: 0,
         }
     }
 
@@ -156,7 +161,8 @@ fn run(stream: &mut FrameStream) -> std::io::Result<Run> {
     let from = stream.offset();
     let last = vec![Seq(0); usize::from(GROUPS)];
     let (controls, end) = (Vec::new(), End::Clean);
-    let mut run = Run { from, to: from, end, frames: 0, controls, last, synced: 0, closed: false };
+    let (to, frames, synced, closed, log_from) = (from, 0, 0, false, 0);
+    let mut run = Run { from, to, end, frames, controls, last, synced, closed, log_from };
     loop {
         match stream.next_frame()? {
             Ok((at, frame)) => {
@@ -182,6 +188,7 @@ impl Run {
                 let offset = payload.try_into().map(u64::from_le_bytes).unwrap_or(0);
                 self.synced = self.synced.max(offset);
                 self.closed = offset == at.0;
+                self.log_from = header.seq.0.saturating_sub(1);
             }
             Kind::Effects | Kind::EpochStart => {
                 self.last[group] = self.last[group].max(header.seq);
@@ -225,6 +232,7 @@ fn judge(out: &mut FileSurvey, runs: &[Run], last: bool) -> Result<(), RecoveryE
         out.pieces.push(Piece::Damage { at: run.to });
     }
     out.closed = runs[counted - 1].closed && counted == runs.len();
+    out.log_from = runs[counted - 1].log_from;
     let group = |(i, seq)| Group::new(i as u16).map(|group| (group, seq));
     out.last = table.into_iter().enumerate().filter(|(_, s)| s.0 > 0).filter_map(group).collect();
     Ok(())
@@ -257,15 +265,33 @@ pub(super) fn survey_log(
     })?;
     let mut files: Vec<FileSurvey> = Vec::new();
     for file in found.into_iter().chain(tail) {
-        if let Some(before) = files.last().map(|before| before.number)
-            && before + 1 != file.number
-        {
-            let path = dir.join(Sort::Segment.name(before + 1));
-            files.push(FileSurvey::lost(path, before + 1));
+        if let Some(before) = files.last().map(|before| before.number) {
+            files.extend(missing(dir, before + 1, file.number));
         }
         files.push(file);
     }
     Ok((files, blank))
+}
+
+/// Segments that should be there, as lost ones.
+fn missing(dir: &Path, from: u64, to: u64) -> impl Iterator<Item = FileSurvey> {
+    let lost = |number| FileSurvey::lost(dir.join(Sort::Segment.name(number)), number);
+    (from..to).take(RECOVERY_MISSING_FILES_MAX).map(lost)
+}
+
+/// Puts in front of the log the segments that are missing there: a snapshot that counts says from
+/// which one on the log stayed beside it.
+pub(super) fn complete_log(dir: &Path, log: &mut Vec<FileSurvey>, snapshots: &[FileSurvey]) {
+    let from = log_from(snapshots);
+    if from > 0 {
+        let first = log.first().map_or(from + 1, |file| file.number);
+        log.splice(..0, missing(dir, from, first));
+    }
+}
+
+/// The segment from which on snapshots that count say that the log stayed; 0: none says that.
+pub(super) fn log_from(snapshots: &[FileSurvey]) -> u64 {
+    snapshots.iter().filter(|file| file.is_whole()).map(|file| file.log_from).max().unwrap_or(0)
 }
 
 /// All snapshots, oldest first.

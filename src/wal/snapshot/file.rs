@@ -59,10 +59,10 @@ impl SnapshotFile {
     }
 
     /// Writes the last frame, and says how long the file is; all of it is then on disk, and a few
-    /// zeros behind it.
-    pub(super) fn finish(mut self) -> io::Result<u64> {
+    /// zeros behind it. `log_from`: the segment from which on the log stays beside it, if known.
+    pub(super) fn finish(mut self, log_from: u64) -> io::Result<u64> {
         let Some(group) = Group::new(0) else { unreachable!("there are groups") };
-        let (epoch, seq, time) = (Epoch(0), Seq(1), GroupTime(0));
+        let (epoch, seq, time) = (Epoch(0), Seq(log_from + 1), GroupTime(0));
         let at = self.position().to_le_bytes();
         self.put(&Header { kind: Kind::Synced, group, epoch, seq, time }, &[&at])?;
         let bytes = self.position();

@@ -46,8 +46,8 @@ pub(super) struct Segments {
     deadlines: BTreeSet<(Time, u32)>,
     /// Segments of items that have deadlines and that this node decides about.
     mortal: BTreeSet<u32>,
-    /// Items with a deadline.
-    pub(super) with_deadline: u64,
+    /// Items with a deadline that this node decides about, and those of copies.
+    pub(super) with_deadline: [u64; 2],
 }
 
 impl Segments {
@@ -69,7 +69,7 @@ impl Segments {
             work: Cell::default(),
             deadlines: BTreeSet::new(),
             mortal: BTreeSet::new(),
-            with_deadline: 0,
+            with_deadline: [0; 2],
         }
     }
 
@@ -239,7 +239,7 @@ impl Segments {
         sums.big_bytes += draft.big_bytes();
         sums.items += 1;
         if let Some(deadline) = draft.deadline {
-            self.with_deadline += 1;
+            self.with_deadline[usize::from(segment.region == Region::Replica)] += 1;
             self.note_deadline(id, deadline, len as u32);
         }
         let offset = (u64::from(id) + 1) << self.shift | u64::from(at);
@@ -365,7 +365,7 @@ impl Segments {
         segment.big_bytes -= big_bytes;
         segment.live_items -= 1;
         if let Some(deadline) = deadline {
-            self.with_deadline -= 1;
+            self.with_deadline[usize::from(segment.region == Region::Replica)] -= 1;
             segment.discount(deadline, len);
         }
         let sums = &mut self.sums[segment.region as usize];
