@@ -158,6 +158,12 @@ fn the_story_of_three_nodes() {
     demo.text(&["remove", "4", "--timeout", "90"]);
     demo.well(3);
     read_all(&demo, 1, "three");
+    // Who was removed says so, to whoever asks.
+    let says = |mut client: Client| {
+        client.send_command(&["GET", &key(0)]);
+        client.line() == "-CLUSTERDOWN This node was removed from its cluster"
+    };
+    assert!(within_patience(|| says(demo.plain(4)) && says(demo.client(4))));
     // Groups have come and gone on all of them; who was removed stays away.
     all_again(demo, 3, "three").stop();
 }

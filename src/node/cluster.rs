@@ -154,6 +154,7 @@ impl Cluster {
             told_index: Cell::new(0),
             refused: refused.clone(),
             end,
+            served: Cell::new(false),
         };
         glue.begin();
         let glue = thread::Builder::new()
@@ -301,6 +302,8 @@ struct Glue {
     told_index: Cell<u64>,
     refused: Arc<OnceLock<String>>,
     end: Box<dyn Fn() + Send>,
+    /// Whether this node is of a cluster whose slots are all served by somebody.
+    served: Cell<bool>,
 }
 
 impl Glue {
@@ -360,11 +363,10 @@ impl Glue {
         }
     }
 
-    /// Tells the workers and replication of the cluster as it is now. The node is ready once it is
-    /// of a cluster whose slots are all served by somebody.
+    /// Tells the workers and replication of the cluster as it is now.
     fn publish(&self, published: &Published) {
         let served = Group::all().all(|group| published.topology.owner(group).is_some());
-        self.ready.store(published.me.is_some() && served, Ordering::Release);
+        self.served.set(published.me.is_some() && served);
         let entrances: Arc<[Entrance]> = self.shared.entrances.clone();
         let others = published.state.nodes.keys().copied();
         let heard = others.filter(|node| !published.down.contains(node));
@@ -413,8 +415,11 @@ impl Glue {
     }
 
     /// Tells the workers of the lease; but for what they do not know yet that this node is, or is
-    /// no more, it does not count.
+    /// no more, it does not count. The node is ready while it has one and all slots are served: a
+    /// node that is out of touch answers nothing.
     fn extend_lease(&self, lease: control::Lease) {
+        let leased = clock::boot_millis() < lease.until_ms;
+        self.ready.store(self.served.get() && leased, Ordering::Release);
         if lease.until_ms > 0 && lease.applied_index > self.told_index.get() {
             return;
         }

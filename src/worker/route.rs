@@ -124,6 +124,7 @@ pub(super) struct Router<'a> {
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
+const REMOVED: &str = "CLUSTERDOWN This node was removed from its cluster";
 const NO_LEASE: &str =
     "CLUSTERDOWN The cluster is down: this node does not hear the majority of the voters";
 
@@ -178,7 +179,7 @@ impl<'a> Router<'a> {
     fn slot(&self, spec: &Spec, slot: Slot) -> Option<Away> {
         let (view, group) = (self.view, slot.group());
         if !self.leased {
-            return Some(Away::Unserved(NO_LEASE));
+            return Some(self.unleased());
         }
         if view.primary_of().contains(group)
             || self.readonly && !spec.is_write() && view.keeps().contains(group)
@@ -211,7 +212,7 @@ impl<'a> Router<'a> {
         match (many, self.forwards && spans_slots(op)) {
             (false, _) => self.slot(spec, first),
             (true, false) => refused(CROSS_SLOT),
-            (true, true) if !self.leased => Some(Away::Unserved(NO_LEASE)),
+            (true, true) if !self.leased => Some(self.unleased()),
             (true, true) => (!here).then(|| self.forward(Scope::Keys)),
         }
     }
@@ -219,10 +220,18 @@ impl<'a> Router<'a> {
     /// What becomes of a command on all keys; `None`: of those that this node is primary of.
     fn space(&self, spec: &Spec, _op: &SpaceOp<'_>) -> Option<Away> {
         if !self.leased && (self.forwards || spec.is_write()) {
-            return Some(Away::Unserved(NO_LEASE));
+            return Some(self.unleased());
         }
         let everywhere = self.forwards && !self.view.primary_of().is_full();
         everywhere.then(|| self.forward(Scope::Everywhere))
+    }
+
+    /// Without a lease a command waits for one, if there can be one again.
+    fn unleased(&self) -> Away {
+        match self.view.is_removed() {
+            true => Away::Refused(REMOVED.into()),
+            false => Away::Unserved(NO_LEASE),
+        }
     }
 
     fn forward(&self, scope: Scope) -> Away {

@@ -213,6 +213,11 @@ impl ClusterView {
         self.parts.up.contains(&node)
     }
 
+    /// Whether this node was of the cluster and is not any more.
+    pub fn is_removed(&self) -> bool {
+        self.state().nodes.get(&self.me()).is_some_and(|known| !known.is_member())
+    }
+
     /// Whether this node may act as a primary now.
     pub fn is_leased(&self) -> bool {
         self.parts.lease.holds(clock::monotonic_nanos())
