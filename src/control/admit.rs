@@ -56,6 +56,10 @@ impl Core {
     /// One try to get registered; says what is in the way, if something is.
     async fn enter(self: Arc<Core>) -> Option<String> {
         let answers = self.look_around().await;
+        let twin = self.twin.lock().clone();
+        if let Some(address) = twin {
+            return Some(self.yield_to(&address));
+        }
         if self.log.is_blank() {
             let without = self.without.lock().clone();
             return match decide(self.me(), &self.options.seeds, &answers, &without) {
@@ -126,6 +130,7 @@ impl Core {
     pub(super) async fn look_around(self: &Arc<Core>) -> Vec<Answer> {
         let seeds = self.options.seeds.clone();
         let known = self.addresses().into_iter().map(|(_, address)| address);
+        let known = known.chain(self.elsewhere());
         let addresses: BTreeSet<String> = seeds.iter().cloned().chain(known).collect();
         let mut asked = JoinSet::new();
         for address in addresses {
@@ -136,12 +141,19 @@ impl Core {
             });
         }
         let answers = asked.join_all().await;
-        for iam in answers.iter().filter_map(|(_, iam)| iam.as_ref().ok()) {
+        let mut twin = None;
+        for (at, iam) in answers.iter().filter_map(|(at, iam)| Some((at, iam.as_ref().ok()?))) {
+            let is_member = matches!(iam.standing, Standing::Member { .. });
             if let Standing::Member { nodes, .. } = &iam.standing {
                 nodes.iter().for_each(|(node, address)| self.suppose(*node, address));
             }
-            self.seen.lock().insert(iam.registration.node, iam.clone());
+            if iam.registration.node != self.me() {
+                self.seen.lock().insert(iam.registration.node, iam.clone());
+            } else if iam.registration.start != self.registration.start && is_member {
+                twin = Some(at.clone());
+            }
         }
+        *self.twin.lock() = twin;
         let of = |seed: &String| answers.iter().find(|(address, _)| address == seed);
         let answer = |seed: String| {
             let silent = || Err("nobody asked it".to_owned());

@@ -39,6 +39,9 @@ pub(super) struct Core {
     pub(super) without: Mutex<BTreeSet<String>>,
     /// Held while a seat is given or the membership changed: one change at a time.
     pub(super) seating: tokio::sync::Mutex<()>,
+    /// Where another process answered, when it was looked for last, that is this node too and a
+    /// member already.
+    pub(super) twin: Mutex<Option<String>>,
     /// Nodes that are looked for where they were before.
     pub(super) meeting: Mutex<BTreeSet<NodeId>>,
     book: Mutex<Book>,
@@ -56,6 +59,8 @@ struct Running {
 struct Book {
     addresses: BTreeMap<NodeId, String>,
     registered: BTreeMap<NodeId, String>,
+    /// Where others say that this node is, if that is not where this process is.
+    elsewhere: Option<String>,
 }
 
 impl Core {
@@ -76,6 +81,7 @@ impl Core {
             seen: Mutex::default(),
             without: Mutex::default(),
             seating: tokio::sync::Mutex::default(),
+            twin: Mutex::default(),
             meeting: Mutex::default(),
             book: Mutex::default(),
             running: RwLock::default(),
@@ -136,9 +142,16 @@ impl Core {
 
     /// A node was said to be at an address: better than nothing.
     pub(super) fn suppose(&self, node: NodeId, address: &str) {
-        if !self.book.lock().addresses.contains_key(&node) {
+        if node == self.me() && address != self.registration.addresses.control {
+            self.book.lock().elsewhere = Some(address.to_owned());
+        } else if !self.book.lock().addresses.contains_key(&node) {
             self.learn(node, address);
         }
+    }
+
+    /// Where this node is said to be, if not here.
+    pub(super) fn elsewhere(&self) -> Option<String> {
+        self.book.lock().elsewhere.clone()
     }
 
     /// Where a node is, as far as is known.

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
 use crate::limits;
-use cluster::record::Seq;
+use cluster::record::{Epoch, Seq};
 use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
