@@ -110,8 +110,7 @@ pub fn run_with(
     let threads = start_workers(by_worker, &shared, &server, &ending, &thread)?;
     drop(thread);
     let meter = meter(&config, numbers.iter().take(threads.len()).collect());
-    let loads = storage.is_some() || membership.is_some();
-    announce(&config, address, http.as_ref(), workers, loads);
+    announce(&config, address, http.as_ref(), workers, shared.notice.word().is_loading());
     listen::announce(&shared.entrances, &addresses);
     let Restored { log, damaged } = match storage.as_ref().zip(snapshots.as_ref()) {
         Some((storage, snapshots)) => {
@@ -123,17 +122,13 @@ pub fn run_with(
         None => Restored::default(),
     };
     let is_ending = *ending.borrow();
-    let stopper = server.clone();
-    let end = Box::new(move || stopper.end());
-    let given = cluster::Given { announced, snapshots: snapshots.as_ref(), damaged, end };
+    let kept = snapshots.as_ref();
+    let given = cluster::Given { announced, snapshots: kept, damaged, server: server.clone() };
     let start = |of| Cluster::start(&config, of, &shared, given, &ready);
     let cluster = membership.filter(|_| !is_ending).map(start).transpose()?;
     shared.notice.set_loading(is_ending);
-    if cluster.is_none() {
-        ready.store(!is_ending, Ordering::Release);
-        if loads && !is_ending {
-            tracing::info!("ready");
-        }
+    if cluster.is_none() && !is_ending {
+        serve_alone(&ready, storage.is_some());
     }
 
     let watch = watch_over(&mut signals, &shared, &server, &mut ending, &threads, meter);
@@ -142,6 +137,14 @@ pub fn run_with(
     server.end();
     let parts = Parts { threads, http, cluster, snapshots, log };
     parts.stop(lost)
+}
+
+/// A node alone serves now; `loaded`: not from the beginning.
+fn serve_alone(ready: &AtomicBool, loaded: bool) {
+    ready.store(true, Ordering::Release);
+    if loaded {
+        tracing::info!("ready");
+    }
 }
 
 /// What runs in a node, beside what has no thread.
@@ -162,6 +165,7 @@ impl Parts {
             http.stop();
         }
         let refused = self.cluster.and_then(Cluster::stop);
+        self.log.iter().for_each(Running::unsettle);
         self.snapshots.iter().for_each(|snapshots| snapshots.stop());
         let kept = self.log.is_none_or(Running::stop);
         match lost.or(crashed) {

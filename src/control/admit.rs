@@ -143,13 +143,12 @@ impl Core {
         let answers = asked.join_all().await;
         let mut twin = None;
         for (at, iam) in answers.iter().filter_map(|(at, iam)| Some((at, iam.as_ref().ok()?))) {
-            let is_member = matches!(iam.standing, Standing::Member { .. });
             if let Standing::Member { nodes, .. } = &iam.standing {
                 nodes.iter().for_each(|(node, address)| self.suppose(*node, address));
             }
             if iam.registration.node != self.me() {
                 self.seen.lock().insert(iam.registration.node, iam.clone());
-            } else if iam.registration.start != self.registration.start && is_member {
+            } else if iam.registration.start != self.registration.start && iam.registered {
                 twin = Some(at.clone());
             }
         }
@@ -172,7 +171,11 @@ impl Core {
     /// Why there is no answer, for people.
     pub(super) async fn who(self: &Arc<Core>, address: &str) -> Result<Iam, String> {
         let iam = self.ask_who(address).await?;
-        self.meet(iam.registration.node, address);
+        // By the address that it gives itself, or another of its own.
+        let known = self.address_of(iam.registration.node);
+        if known.as_ref() != Some(&iam.registration.addresses.control) {
+            self.meet(iam.registration.node, address);
+        }
         Ok(iam)
     }
 

@@ -39,8 +39,8 @@ pub(super) struct Core {
     pub(super) without: Mutex<BTreeSet<String>>,
     /// Held while a seat is given or the membership changed: one change at a time.
     pub(super) seating: tokio::sync::Mutex<()>,
-    /// Where another process answered, when it was looked for last, that is this node too and a
-    /// member already.
+    /// Where another process answered, when it was looked for last, that is this node too and
+    /// registered.
     pub(super) twin: Mutex<Option<String>>,
     /// Nodes that are looked for where they were before.
     pub(super) meeting: Mutex<BTreeSet<NodeId>>,
@@ -197,7 +197,8 @@ impl Core {
             Standing::Member { cluster: published.state.cluster, leader: published.leader, nodes }
         };
         let (registration, layout) = (self.registration.clone(), self.layout());
-        Iam { registration, layout, store: self.store, standing }
+        let registered = published.me.is_some();
+        Iam { registration, layout, store: self.store, standing, registered }
     }
 
     async fn answer(self: Arc<Core>, caller: Caller, kind: u8, body: Bytes) -> Bytes {

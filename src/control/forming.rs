@@ -154,7 +154,7 @@ mod tests {
     fn answer(seed: &str, number: u64, standing: Standing) -> Answer {
         let registration = Registration::new(node(number), 1);
         let (layout, store) = (Layout::new(0), number * 10);
-        (seed.to_owned(), Ok(Iam { registration, layout, store, standing }))
+        (seed.to_owned(), Ok(Iam { registration, layout, store, standing, registered: false }))
     }
 
     fn blank(seed: &str, number: u64) -> Answer {

@@ -115,6 +115,8 @@ pub(super) struct Iam {
     pub(super) layout: Layout,
     pub(super) store: u64,
     pub(super) standing: Standing,
+    /// Whether this start of it is the one that the cluster knows.
+    pub(super) registered: bool,
 }
 
 /// What a node belongs to.

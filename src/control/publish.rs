@@ -32,8 +32,8 @@ pub struct Published {
     pub leader: Option<NodeId>,
     /// Why this node is not of a cluster yet, or cannot follow it; for people.
     pub trouble: Option<String>,
-    /// Why this process has to end, if it has to: its node runs already in another one. It says
-    /// nothing more to the cluster.
+    /// Why this process has to end, if it has to: its node runs already in another one. It asks for
+    /// no seat any more.
     pub must_end: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use crate::peer::{self, Plane};
 use crate::replication::forward::{FORWARD_CALL, Here};
 use crate::replication::{Calls, Followers, Options, Replicator, SaveCopy, World};
 use crate::security::{Identity, JoinToken};
+use crate::server::Server;
 use crate::wal::log::LogState;
 use crate::wal::snapshotter::{Purpose, Snapshotter};
 use crate::worker::{ClusterView, Entrance, Lease, Shared, ViewParts};
@@ -52,8 +53,8 @@ pub(super) struct Given<'a> {
     pub(super) snapshots: Option<&'a Arc<Snapshotter>>,
     /// Groups that were damaged on disk.
     pub(super) damaged: GroupSet,
-    /// Ends the node.
-    pub(super) end: Box<dyn Fn() + Send>,
+    /// Ends the node, where need be.
+    pub(super) server: Arc<Server>,
 }
 
 /// Who this node is, and what follows from that before it runs.
@@ -97,7 +98,7 @@ impl Cluster {
         ready: &Arc<AtomicBool>,
     ) -> Result<Cluster, NodeError> {
         let me = membership.node();
-        let Given { announced, snapshots, damaged, end } = given;
+        let Given { announced, snapshots, damaged, server } = given;
         let restored = restored(shared);
         let lease = Lease::expired();
         let (worlds, world) = watch::channel(None);
@@ -153,14 +154,10 @@ impl Cluster {
             copies: known,
             told_index: Cell::new(0),
             refused: refused.clone(),
-            end,
+            server,
             served: Cell::new(false),
         };
-        glue.begin();
-        let glue = thread::Builder::new()
-            .name("cluster".into())
-            .spawn(move || glue.run(proposals, stopped))
-            .map_err(NodeError::System)?;
+        let glue = glue.start(proposals, stopped)?;
         Ok(Cluster { control, replicator: Arc::new(replicator), stop, refused, glue })
     }
 
@@ -301,16 +298,23 @@ struct Glue {
     /// The entry of the control log by which the workers act.
     told_index: Cell<u64>,
     refused: Arc<OnceLock<String>>,
-    end: Box<dyn Fn() + Send>,
+    server: Arc<Server>,
     /// Whether this node is of a cluster whose slots are all served by somebody.
     served: Cell<bool>,
 }
 
 impl Glue {
-    /// Tells what is known at the start: that this node is one of a cluster.
-    fn begin(&self) {
+    /// Tells what is known at the start, that this node is one of a cluster, and goes on with that
+    /// on a thread of its own.
+    fn start(
+        self,
+        proposals: mpsc::Receiver<Vec<GroupChange>>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>, NodeError> {
         self.tell(&self.control.published());
         self.publish(&self.control.published());
+        let thread = thread::Builder::new().name("cluster".into());
+        thread.spawn(move || self.run(proposals, stopped)).map_err(NodeError::System)
     }
 
     fn run(self, proposals: mpsc::Receiver<Vec<GroupChange>>, stopped: watch::Receiver<bool>) {
@@ -327,6 +331,8 @@ impl Glue {
         mut stopped: watch::Receiver<bool>,
     ) {
         let mut changes = self.control.changes();
+        // What was published before anybody listened.
+        self.end_if_refused(&self.control.published());
         let mut ticks = tokio::time::interval(Duration::from_millis(limits::LEASE_LOOK_MS));
         let mut tells = tokio::time::interval(Duration::from_millis(limits::LAG_TELL_MS));
         loop {
@@ -359,7 +365,7 @@ impl Glue {
             && self.refused.set(reason.clone()).is_ok()
         {
             tracing::error!(reason, "stopping");
-            (self.end)();
+            self.server.end();
         }
     }
 
@@ -419,7 +425,8 @@ impl Glue {
     /// node that is out of touch answers nothing.
     fn extend_lease(&self, lease: control::Lease) {
         let leased = clock::boot_millis() < lease.until_ms;
-        self.ready.store(self.served.get() && leased, Ordering::Release);
+        let serves = self.served.get() && leased && !self.shared.notice.word().is_ending();
+        self.ready.store(serves, Ordering::Release);
         if lease.until_ms > 0 && lease.applied_index > self.told_index.get() {
             return;
         }

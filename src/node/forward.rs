@@ -77,6 +77,9 @@ impl Outlook for Known {
         if word.is_loading() {
             return Some("LOADING CrabCache is loading the dataset in memory".into());
         }
+        if is_write && word.is_paused() && self.0.notice.is_held() {
+            return Some("LOADING This node is saving its data and ends".into());
+        }
         if is_write
             && word.is_refusing()
             && let Some(LogState::Failing(reason)) = self.0.log.as_ref().map(|log| log.state())

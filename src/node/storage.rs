@@ -363,7 +363,7 @@ impl Storage {
         let folder = self.folder.join(snapshot::FOLDER);
         let newest = fs::read_dir(&folder).into_iter().flatten().flatten();
         let last_save_ms = newest.filter_map(|file| modified_ms(&file.path())).max();
-        let (settling, covering) = (shared.log.clone(), shared.log.clone());
+        let (settling, saving) = (shared.log.clone(), shared.log.clone());
         let numbering = shared.log.clone();
         let options = SnapshotterOptions {
             engine: shared.engine.clone(),
@@ -372,9 +372,9 @@ impl Storage {
             rate: config.wal.snapshot_rate,
             last_save_ms,
             settle: Box::new(move |groups| settling.as_ref().map_or(Ok(()), |l| l.settle(groups))),
-            on_saved: Box::new(move |groups, log_from| {
-                if let Some(log) = &covering {
-                    log.cover(groups, log_from);
+            on_saved: Box::new(move |_, log_from| {
+                if let Some(log) = &saving {
+                    log.saved(log_from);
                 }
             }),
             log_number: Box::new(move || numbering.as_ref().map_or(0, |l| l.segment_number())),
@@ -487,6 +487,11 @@ impl Target for Loader<'_> {
 }
 
 impl Running {
+    /// Nobody waits for the disk any more: it may not come back.
+    pub(super) fn unsettle(&self) {
+        self.log.unsettle();
+    }
+
     /// Writes what there is, syncs it, ends the thread. Whether all of it is on disk.
     pub(super) fn stop(self) -> bool {
         self.log.end();

@@ -7,7 +7,7 @@ use crate::command::reply::{ReplyWriter, errors};
 use crate::config::WalPolicy;
 use crate::metrics::SaveFacts;
 use crate::wal::snapshotter::{Busy, Purpose, Snapshotter};
-use crate::worker::{After, Answer, Later, Pause, Session, Shared, encoded};
+use crate::worker::{After, Answer, Later, Session, Shared, encoded};
 use bytes::Bytes;
 use cluster::record::Seq;
 use cluster::slot::Group;
@@ -32,7 +32,7 @@ struct HeldWrites(Arc<Shared>);
 impl HeldWrites {
     /// Returns once no worker carries any out.
     async fn hold(shared: Arc<Shared>) -> HeldWrites {
-        shared.notice.pause(Pause::Writes, u64::MAX);
+        shared.notice.hold();
         let held = HeldWrites(shared);
         held.0.inboxes.all_have_turned().await;
         held
@@ -41,7 +41,7 @@ impl HeldWrites {
 
 impl Drop for HeldWrites {
     fn drop(&mut self) {
-        self.0.notice.resume();
+        self.0.notice.release();
     }
 }
 

@@ -89,19 +89,12 @@ impl Collector {
         self.closed.insert(number, Closed { bytes, created_ms, last });
     }
 
-    /// A snapshot, or the end of a group on this node, makes the log of these groups needless up to
-    /// these records.
+    /// The snapshots that the node begins with hold these groups up to these records.
     pub fn cover(&mut self, groups: &[(Group, Seq)]) {
         for (group, seq) in groups {
             let covered = &mut self.covered[usize::from(group.number())];
             *covered = (*covered).max(*seq);
         }
-    }
-
-    /// The log of a group begins anew: its numbers may go back, and what snapshots hold up to says
-    /// nothing of what comes.
-    pub fn uncover(&mut self, group: Group) {
-        self.covered[usize::from(group.number())] = Seq(0);
     }
 
     /// A snapshot says that the log stays from this segment on: a start that finds less of it
@@ -110,14 +103,16 @@ impl Collector {
         self.needed_from = self.needed_from.max(number);
     }
 
-    /// The segments that may go, oldest first: those before the first one with a record that no
-    /// snapshot holds, or that a snapshot names as needed.
+    /// The segments that may go, oldest first: those before the one that the newest snapshot names.
+    /// What was recorded before that it holds, or it is of a group that this node does not keep any
+    /// more.
     pub fn retirable(&self) -> Vec<u64> {
-        let needless = |closed: &Closed| {
-            closed.last.iter().all(|(g, seq)| *seq <= self.covered[usize::from(g.number())])
-        };
-        let goes = |number: u64, closed: &Closed| number < self.needed_from && needless(closed);
-        self.closed.iter().take_while(|(n, c)| goes(**n, c)).map(|(number, _)| *number).collect()
+        self.closed.range(..self.needed_from).map(|(number, _)| *number).collect()
+    }
+
+    /// Whether snapshots hold all that a segment holds.
+    fn is_covered(&self, closed: &Closed) -> bool {
+        closed.last.iter().all(|(g, seq)| *seq <= self.covered[usize::from(g.number())])
     }
 
     /// That segment is gone.
@@ -144,7 +139,7 @@ impl Collector {
     /// as logged now.
     pub fn begin(&mut self, snapshot_ms: Option<u64>) {
         self.snapshot_ms = snapshot_ms;
-        let needed = self.retirable().len() < self.closed.len();
+        let needed = self.closed.values().any(|closed| !self.is_covered(closed));
         self.changed_ms = self.oldest_created_ms().filter(|_| needed);
     }
 
@@ -196,51 +191,20 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_goes_when_all_its_groups_and_those_before_it_may() {
+    fn segments_go_that_stand_before_the_one_a_snapshot_names() {
         let mut collector = Collector::default();
-        collector.need_from(8);
-        assert!(collector.retirable().is_empty());
         collector.close(3, 100, 10, table(&[(0, 5), (7, 2)]));
         collector.close(4, 200, 20, table(&[(0, 9)]));
         collector.close(6, 400, 30, table(&[(1023, 1)]));
         assert_eq!((collector.bytes(), collector.oldest_created_ms()), (700, Some(10)));
-        collector.cover(&table(&[(0, 9), (1023, 1)]));
-        assert!(collector.retirable().is_empty(), "group 7 is needed");
-        collector.cover(&table(&[(7, 1)]));
-        assert!(collector.retirable().is_empty());
-        collector.cover(&table(&[(7, 2), (1023, 0)]));
-        assert_eq!(collector.retirable(), [3, 4, 6]);
+        assert!(collector.retirable().is_empty(), "no snapshot says so");
+        collector.need_from(4);
+        assert_eq!(collector.retirable(), [3]);
         collector.retired(3);
-        assert_eq!((collector.retirable(), collector.bytes()), (vec![4, 6], 600));
-        collector.close(7, 1, 40, table(&[(0, 10)]));
-        collector.close(8, 1, 40, Vec::new());
+        assert_eq!((collector.retirable(), collector.bytes()), (vec![], 600));
+        collector.need_from(7);
+        collector.need_from(5);
         assert_eq!(collector.retirable(), [4, 6]);
-        collector.cover(&table(&[(0, 10)]));
-        assert_eq!(collector.retirable(), [4, 6, 7], "that there is a segment 8 is on record");
-        collector.need_from(9);
-        assert_eq!(collector.retirable(), [4, 6, 7, 8]);
-    }
-
-    #[test]
-    fn what_was_covered_stays_so() {
-        let mut collector = Collector::default();
-        collector.need_from(2);
-        collector.cover(&table(&[(1, 9)]));
-        collector.cover(&table(&[(1, 3)]));
-        collector.close(1, 1, 1, table(&[(1, 9)]));
-        assert_eq!(collector.retirable(), [1]);
-    }
-
-    #[test]
-    fn what_comes_after_a_log_began_anew_is_not_covered() {
-        let mut collector = Collector::default();
-        collector.need_from(9);
-        collector.cover(&table(&[(1, 9)]));
-        collector.uncover(Group::new(1).expect("a group"));
-        collector.close(1, 1, 1, table(&[(1, 5)]));
-        assert!(collector.retirable().is_empty(), "5 is another 5");
-        collector.cover(&table(&[(1, 5)]));
-        assert_eq!(collector.retirable(), [1]);
     }
 
     const HOUR: u64 = 3_600_000;

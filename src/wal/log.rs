@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{OnError, Wal, WalPolicy};
 use crate::engine::{Engine, LogPiece};
 use crate::limits;
-use cluster::record::{Epoch, Seq};
+use cluster::record::Epoch;
 use cluster::replication::Mark;
 use cluster::slot::Group;
 use parking_lot::{Condvar, Mutex};
@@ -71,8 +71,10 @@ pub struct Log {
     /// Somebody waits for a sync, whatever the policy.
     asked: AtomicBool,
     figures: Figures,
-    /// Up to where snapshots hold the groups, as told last and not looked at yet.
-    covered: Mutex<(Vec<(Group, Seq)>, u64)>,
+    /// From which segment on the last snapshot needs the log, as told and not looked at yet.
+    saved: Mutex<Option<u64>>,
+    /// Nobody waits any more in [`Log::settle`].
+    unsettled: AtomicBool,
     /// The number of the segment at hand.
     segment: AtomicU64,
     /// Signalled after every round.
@@ -100,7 +102,8 @@ impl Log {
             ended: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             figures: Figures::default(),
-            covered: Mutex::default(),
+            saved: Mutex::default(),
+            unsettled: AtomicBool::new(false),
             segment: AtomicU64::new(0),
             settled: Condvar::new(),
             tap: OnceLock::new(),
@@ -112,21 +115,27 @@ impl Log {
         let _ = self.tap.set(tap);
     }
 
-    /// A snapshot holds these groups up to these records: segments with nothing else may go, if
-    /// they stand before `needed_from`.
-    pub fn cover(&self, groups: &[(Group, Seq)], needed_from: u64) {
-        *self.covered.lock() = (groups.to_vec(), needed_from);
+    /// A snapshot is on disk that needs the log from this segment on: those before it may go.
+    pub fn saved(&self, needed_from: u64) {
+        *self.saved.lock() = Some(needed_from);
         self.bell.ring();
     }
 
-    /// The number of the segment being written once all that is recorded by now is on disk; 0:
-    /// there is none.
+    /// The number of the segment being written, or of one before it: all that stands in those
+    /// before has been recorded by now. Waits a limited time for what is recorded and not written.
     pub fn segment_number(&self) -> u64 {
         let mut all = Vec::new();
         self.engine.each_log_position(|group, seq| all.push((group, Epoch(0), seq)));
-        // Who asks goes on to wait for the disk itself, and is told then.
-        let _ = self.settle(&all);
+        let until = clock::monotonic_nanos() + limits::WAL_NUMBER_MS_MAX * 1_000_000;
+        // With an older number more of the log stays for now.
+        let _ = self.settle_until(&all, until);
         self.segment.load(Ordering::Acquire)
+    }
+
+    /// From now on nobody waits in [`Log::settle`]: the node ends, and may not get to write.
+    pub fn unsettle(&self) {
+        self.unsettled.store(true, Ordering::Release);
+        self.settled.notify_all();
     }
 
     /// Whether replies wait for the disk: `wal.policy = sync`.
@@ -338,7 +347,6 @@ impl Writer {
         while let Some(piece) = self.unsynced.get(self.written) {
             let bytes = put(&mut self.lane, piece)?;
             piece.marks().iter().for_each(|mark| self.last.note(mark.group, mark.last));
-            piece.restarts().iter().for_each(|group| self.collector.uncover(*group));
             self.collector.wrote(clock::now().0);
             if self.lane.number() != self.segment {
                 self.close_segments();
@@ -431,9 +439,8 @@ impl Writer {
 
     /// Puts segments away that nobody needs, and asks for a snapshot when it is worth it.
     fn collect(&mut self) {
-        let (covered, needed_from) = std::mem::take(&mut *self.log.covered.lock());
-        if !covered.is_empty() {
-            self.collector.cover(&covered);
+        let saved = self.log.saved.lock().take();
+        if let Some(needed_from) = saved {
             self.collector.need_from(needed_from);
             self.collector.saved(clock::now().0);
             for number in self.collector.retirable() {

@@ -362,13 +362,7 @@ impl Clerk {
         let mut pacer = Pacer { desk: &self.desk, options, due_nanos: 0 };
         let done = write(&self.desk, options, Group::all(), &mut pacer)?;
         self.remove_before(done.number);
-        // A group whose log began anew meanwhile has other records under these numbers.
-        let stays = |(group, epoch, seq): &(Group, Epoch, Seq)| {
-            let (now, reached, _) = options.engine.log_position(*group);
-            now == *epoch && reached >= *seq
-        };
-        let table = done.groups.iter().filter(|at| stays(at)).map(|(group, _, seq)| (*group, *seq));
-        let table: Vec<_> = table.collect();
+        let table: Vec<_> = done.groups.iter().map(|(group, _, seq)| (*group, *seq)).collect();
         (options.on_saved)(&table, done.log_from);
         Ok(done)
     }

@@ -76,6 +76,8 @@ struct State {
     settings: Settings,
     pause: Pause,
     pause_until_nanos: u64,
+    /// How many hold writes, whatever clients pause.
+    holds: u32,
 }
 
 /// Settings, pause and end, and the word that changes with each.
@@ -123,7 +125,7 @@ impl Word {
 impl Notice {
     /// Nothing paused, these settings.
     pub fn new(settings: Settings) -> Notice {
-        let state = State { settings, pause: Pause::None, pause_until_nanos: 0 };
+        let state = State { settings, pause: Pause::None, pause_until_nanos: 0, holds: 0 };
         Notice { word: AtomicU64::new(STEP), state: Mutex::new(state), resumed: Notify::new() }
     }
 
@@ -142,7 +144,7 @@ impl Notice {
     pub fn set_settings(&self, settings: Settings) {
         let mut state = self.state.lock();
         state.settings = settings;
-        self.publish(state.pause);
+        self.publish(&state);
     }
 
     /// Which commands wait, and until when in monotonic nanoseconds; a pause that is over by `now`
@@ -151,9 +153,12 @@ impl Notice {
         let mut state = self.state.lock();
         if state.pause != Pause::None && state.pause_until_nanos <= now_nanos {
             state.pause = Pause::None;
-            self.publish(Pause::None);
+            self.publish(&state);
         }
-        (state.pause, state.pause_until_nanos)
+        match (state.pause, state.holds) {
+            (Pause::None | Pause::Writes, 1..) => (Pause::Writes, u64::MAX),
+            (pause, _) => (pause, state.pause_until_nanos),
+        }
     }
 
     /// Pauses commands until then. Of two pauses the longer and the stricter count.
@@ -166,14 +171,33 @@ impl Notice {
         if state.pause != Pause::All {
             state.pause = pause;
         }
-        self.publish(state.pause);
+        self.publish(&state);
     }
 
     /// Ends a pause.
     pub fn resume(&self) {
         let mut state = self.state.lock();
         state.pause = Pause::None;
-        self.publish(Pause::None);
+        self.publish(&state);
+    }
+
+    /// Holds writes, until [`Notice::release`] was called as often; no client may end that.
+    pub fn hold(&self) {
+        let mut state = self.state.lock();
+        state.holds += 1;
+        self.publish(&state);
+    }
+
+    /// Ends one hold.
+    pub fn release(&self) {
+        let mut state = self.state.lock();
+        state.holds -= 1;
+        self.publish(&state);
+    }
+
+    /// Whether writes are held.
+    pub fn is_held(&self) -> bool {
+        self.state.lock().holds > 0
     }
 
     /// Whether the node has not got its data yet.
@@ -206,8 +230,8 @@ impl Notice {
     }
 
     /// Called with the state locked.
-    fn publish(&self, pause: Pause) {
-        let bit = if pause == Pause::None { 0 } else { PAUSED };
+    fn publish(&self, state: &State) {
+        let bit = if state.pause == Pause::None && state.holds == 0 { 0 } else { PAUSED };
         let next = |word: u64| Some(((word + STEP) & !PAUSED) | bit);
         let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         self.resumed.notify_waiters();
@@ -240,5 +264,22 @@ mod tests {
         assert_eq!(notice.pause_at(0).0, Pause::None);
         notice.end();
         assert!(notice.word().is_ending());
+    }
+
+    #[test]
+    fn what_clients_pause_and_resume_ends_no_hold() {
+        let notice = Notice::new(Settings::of(&Config::default()));
+        notice.hold();
+        notice.hold();
+        notice.pause(Pause::All, 50);
+        assert_eq!(notice.pause_at(10), (Pause::All, 50));
+        assert_eq!(notice.pause_at(60), (Pause::Writes, u64::MAX));
+        notice.resume();
+        notice.release();
+        assert!(notice.is_held() && notice.word().is_paused());
+        assert_eq!(notice.pause_at(70), (Pause::Writes, u64::MAX));
+        notice.release();
+        assert!(!notice.is_held() && !notice.word().is_paused());
+        assert_eq!(notice.pause_at(80).0, Pause::None);
     }
 }

@@ -2,7 +2,7 @@
 //! that writes nor who waits.
 
 use super::{Log, LogState};
-use crate::limits;
+use crate::{clock, limits};
 use cluster::record::{Epoch, Seq};
 use cluster::slot::Group;
 use std::io;
@@ -16,14 +16,26 @@ impl Log {
     /// # Errors
     /// When the node is ending.
     pub fn settle(&self, groups: &[(Group, Epoch, Seq)]) -> io::Result<()> {
+        self.settle_until(groups, u64::MAX)
+    }
+
+    /// The same, at most until this time of [`clock::monotonic_nanos`].
+    pub(super) fn settle_until(
+        &self,
+        groups: &[(Group, Epoch, Seq)],
+        until_nanos: u64,
+    ) -> io::Result<()> {
         let mut state = self.state.lock();
         let is_settled = |group, seq| self.is_durable(group, seq) || self.is_gone(group, seq);
         while !groups.iter().all(|&(group, _, seq)| is_settled(group, seq)) {
             if let LogState::GivenUp(_) = &*state {
                 return Ok(());
             }
-            if self.ended.load(Ordering::Acquire) {
+            if self.ended.load(Ordering::Acquire) || self.unsettled.load(Ordering::Acquire) {
                 return Err(io::Error::other("the node is ending"));
+            }
+            if clock::monotonic_nanos() >= until_nanos {
+                return Err(io::ErrorKind::TimedOut.into());
             }
             self.asked.store(true, Ordering::Release);
             self.bell.ring();
