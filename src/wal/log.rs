@@ -126,7 +126,7 @@ impl Log {
     pub fn segment_number(&self) -> u64 {
         let mut all = Vec::new();
         self.engine.each_log_position(|group, seq| all.push((group, Epoch(0), seq)));
-        let until = clock::monotonic_nanos() + limits::WAL_NUMBER_MS_MAX * 1_000_000;
+        let until = clock::monotonic_nanos() + limits::log::WAL_NUMBER_MS_MAX * 1_000_000;
         // With an older number more of the log stays for now.
         let _ = self.settle_until(&all, until);
         self.segment.load(Ordering::Acquire)
