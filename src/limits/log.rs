@@ -7,8 +7,8 @@ pub const LOG_FRAMES_MAX: u64 = 32 * 1024;
 /// Writers may go beyond the other bound by what they have at hand.
 pub const RECOVERY_WAITING_FRAMES_MAX: usize = 256 * 1024;
 
-/// How long a snapshot waits at its beginning for what is recorded to be written, so that no more of
-/// the log stays than need be.
+/// How long a snapshot waits at its beginning for what is recorded to be written, so that no more
+/// of the log stays than need be.
 pub const WAL_NUMBER_MS_MAX: u64 = 1000;
 /// Missing files of the log that are named, one behind the other.
 pub const RECOVERY_MISSING_FILES_MAX: usize = 1024;
