@@ -375,6 +375,8 @@ async fn watch_over(
                 continue;
             }
         }
+        // Before what holds writes for a snapshot is dropped.
+        server.end();
         return None;
     }
 }

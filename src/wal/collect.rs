@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Collector {
     closed: BTreeMap<u64, Closed>,
-    /// By group: up to here a snapshot holds it.
+    /// By group: up to here the snapshots hold it that the node began with.
     covered: Box<[Seq]>,
     /// The newest snapshot says that the log stays from this segment on.
     needed_from: u64,
@@ -97,10 +97,10 @@ impl Collector {
         }
     }
 
-    /// A snapshot says that the log stays from this segment on: a start that finds less of it
-    /// knows that it lacks something.
+    /// The newest snapshot says that the log stays from this segment on: a start that finds less of
+    /// it knows that it lacks something.
     pub fn need_from(&mut self, number: u64) {
-        self.needed_from = self.needed_from.max(number);
+        self.needed_from = number;
     }
 
     /// The segments that may go, oldest first: those before the one that the newest snapshot names.
@@ -203,7 +203,6 @@ mod tests {
         collector.retired(3);
         assert_eq!((collector.retirable(), collector.bytes()), (vec![], 600));
         collector.need_from(7);
-        collector.need_from(5);
         assert_eq!(collector.retirable(), [4, 6]);
     }
 

@@ -156,7 +156,7 @@ fn write_unfinished(
     let mut file = SnapshotFile::create(target.files, path, &header).map_err(failed)?;
     let (number, log_from) = (target.number, host.log_number());
     let mut done = SnapshotDone { number, bytes: 0, groups: Vec::new(), log_from };
-    let mut chunk = WalkChunk::default();
+    let (mut chunk, mut skipped) = (WalkChunk::default(), Vec::new());
     for group in groups {
         let writer = GroupWriter { engine, group };
         let written = writer.write(&mut file, &mut chunk, host).map_err(|why| match why {
@@ -164,7 +164,14 @@ fn write_unfinished(
             Why::Overrun => SnapshotError::Overrun(group),
             Why::Stopped => SnapshotError::Stopped,
         })?;
-        done.groups.extend(written.map(|(epoch, seq)| (group, epoch, seq)));
+        match written {
+            Some((epoch, seq)) => done.groups.push((group, epoch, seq)),
+            // That this node gave it up has to be on disk before the log that says otherwise goes.
+            None => skipped.push((group, Epoch(0), Seq(0))),
+        }
+    }
+    if !skipped.is_empty() {
+        host.settle(&skipped).map_err(SnapshotError::Log)?;
     }
     done.bytes = file.finish(log_from).map_err(failed)?;
     Ok(done)

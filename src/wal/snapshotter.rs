@@ -361,14 +361,16 @@ impl Clerk {
         let options = &*self.options;
         let mut pacer = Pacer { desk: &self.desk, options, due_nanos: 0 };
         let done = write(&self.desk, options, Group::all(), &mut pacer)?;
-        self.remove_before(done.number);
-        let table: Vec<_> = done.groups.iter().map(|(group, _, seq)| (*group, *seq)).collect();
-        (options.on_saved)(&table, done.log_from);
+        if self.remove_before(done.number) {
+            let table = done.groups.iter().map(|(group, _, seq)| (*group, *seq));
+            (options.on_saved)(&table.collect::<Vec<_>>(), done.log_from);
+        }
         Ok(done)
     }
 
-    /// Removes the snapshots before this one, which holds all they hold.
-    fn remove_before(&self, number: u64) {
+    /// Removes the snapshots before this one, which holds all they hold that counts; whether none
+    /// is left. As long as one is, the log stays that says what of it does not count.
+    fn remove_before(&self, number: u64) -> bool {
         let (files, folder) = (&self.options.files, &self.options.folder);
         let removed = files.list(folder).and_then(|listed| {
             let is_old = |name: &str| snapshot::number_of(name).is_some_and(|n| n < number);
@@ -377,10 +379,11 @@ impl Clerk {
             }
             files.sync_dir(folder)
         });
-        if let Err(error) = removed {
+        if let Err(error) = &removed {
             // It only takes space: the next snapshot tries again.
             tracing::warn!("an old snapshot cannot be removed: {error}");
         }
+        removed.is_ok()
     }
 }
 
