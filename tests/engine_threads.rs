@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const THREADS: u64 = 2;
 const KEYS: u64 = 60_000;
-const STEPS: u64 = 400_000;
+const STEPS: u64 = 600_000;
 const START_MS: u64 = 1_800_000_000_000;
 const BOUND: u64 = 4 * 1024 * 1024;
 
@@ -163,7 +163,7 @@ fn nobody_reads_what_is_stale_wrong_or_dead() {
         let used: u64 = stats.iter().map(|s| s.used_bytes).sum();
         // Shards are so small here that a block is more than the few percent they may exceed it by.
         assert!(used <= BOUND + 2 * 64 * 1024, "{policy:?}: {used}");
-        assert!(stats.iter().all(|s| s.evictions > 100 && s.expiries > 1000), "{stats:?}");
+        assert!(stats.iter().all(|s| s.evictions > 1000 && s.expiries > 1000), "{stats:?}");
         assert!(found > STEPS / 20, "{policy:?}: {found}");
     }
 }

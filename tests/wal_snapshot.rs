@@ -420,7 +420,7 @@ fn start(
         rate: 1 << 20,
         last_save_ms: Some(5_000),
         settle: Box::new(move |_| settle()),
-        on_saved: Box::new(move |groups, _| told.lock().push(groups.len())),
+        on_saved: Box::new(move |done| told.lock().push(done.groups.len())),
         log_number: Box::new(|| 0),
     };
     (Snapshotter::start(options).expect("a thread"), saved)

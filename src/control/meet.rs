@@ -45,14 +45,9 @@ impl Core {
         let is_other = |known: &&Node| known.is_member() && known.start != asks.start;
         let known = state.nodes.get(&asks.node).filter(is_other)?;
         let address = known.addresses.control.clone();
-        let is_here = asks.node == self.me() && self.registration.start == known.start;
-        let answers = match is_here {
-            true => true,
-            false => self.ask_who(&address).await.is_ok_and(|iam| {
-                let there = iam.registration;
-                there.node == asks.node && there.start == known.start
-            }),
-        };
+        let is_known = |it: &Registration| it.node == asks.node && it.start == known.start;
+        let answers = is_known(&self.registration)
+            || self.ask_who(&address).await.is_ok_and(|iam| is_known(&iam.registration));
         answers.then(|| {
             tracing::warn!(
                 node = asks.node.number(),

@@ -372,7 +372,9 @@ impl Storage {
             rate: config.wal.snapshot_rate,
             last_save_ms,
             settle: Box::new(move |groups| settling.as_ref().map_or(Ok(()), |l| l.settle(groups))),
-            on_saved: Box::new(move |_, from| saving.iter().for_each(|log| log.saved(from))),
+            on_saved: Box::new(move |done| {
+                saving.iter().for_each(|log| log.saved(done.log_from));
+            }),
             log_number: Box::new(move || numbering.as_ref().map_or(0, |l| l.segment_number())),
         };
         let refused = |error: io::Error| NodeError::Data(self.folder.clone(), error.to_string());

@@ -45,6 +45,17 @@ impl Drop for HeldWrites {
     }
 }
 
+/// Writes a snapshot that holds all that was acknowledged; nothing more is while what comes with
+/// its outcome is there.
+async fn save_last(
+    shared: Arc<Shared>,
+    snapshots: &Snapshotter,
+) -> (HeldWrites, Result<(), String>) {
+    let held = HeldWrites::hold(shared).await;
+    let saved = snapshots.written(snapshots.begin_next(Purpose::Save)).await;
+    (held, saved)
+}
+
 const OFF: &str = "ERR persistence is off: set data.dir";
 const SAVING: &str = "ERR Background save already in progress";
 const REWRITING: &str = "ERR Background append only file rewriting already in progress";
@@ -98,8 +109,8 @@ impl Server {
             let (_held, saved) = match begun {
                 Some(number) => (None, snapshots.written(number).await),
                 None => {
-                    let held = HeldWrites::hold(shared).await;
-                    (Some(held), snapshots.written(snapshots.begin_next(Purpose::Save)).await)
+                    let (held, saved) = save_last(shared, &snapshots).await;
+                    (Some(held), saved)
                 }
             };
             match (saved, then) {
@@ -133,9 +144,8 @@ impl Server {
         let snapshots = self.snapshots.as_ref().filter(|_| saves)?.clone();
         let shared = self.shared.clone();
         Some(async move {
-            let held = HeldWrites::hold(shared).await;
-            let number = snapshots.begin_next(Purpose::Save);
-            if let Err(error) = snapshots.written(number).await {
+            let (held, saved) = save_last(shared, &snapshots).await;
+            if let Err(error) = saved {
                 tracing::error!("ending without having saved: {error}");
             }
             // Nothing more is written.

@@ -22,9 +22,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Told when a snapshot is on disk: up to which record it holds each group, and from which segment
-/// on the log stays beside it.
-pub type OnSaved = Box<dyn Fn(&[(Group, Seq)], u64) + Send + Sync>;
+/// Told of a snapshot that is on disk, and that older ones are gone.
+pub type OnSaved = Box<dyn Fn(&SnapshotDone) + Send + Sync>;
 /// Asked for the number of the segment that the log is at; 0: there is none.
 pub type LogNumber = Box<dyn Fn() -> u64 + Send + Sync>;
 /// Returns when the log is on disk up to these records, or says why it cannot be.
@@ -362,8 +361,7 @@ impl Clerk {
         let mut pacer = Pacer { desk: &self.desk, options, due_nanos: 0 };
         let done = write(&self.desk, options, Group::all(), &mut pacer)?;
         if self.remove_before(done.number) {
-            let table = done.groups.iter().map(|(group, _, seq)| (*group, *seq));
-            (options.on_saved)(&table.collect::<Vec<_>>(), done.log_from);
+            (options.on_saved)(&done);
         }
         Ok(done)
     }

@@ -4,9 +4,10 @@
 
 use crate::common::Client;
 use crabcache::clock::monotonic_nanos;
+use crabcache::worker::check_free;
 use serde_json::Value;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -55,7 +56,7 @@ pub fn within(what: &str, mut look: impl FnMut() -> bool) {
 
 /// A base at which nobody listened a moment ago.
 fn free_base(count: u16) -> u16 {
-    let tcp = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let tcp = |port: u16| check_free((Ipv4Addr::LOCALHOST, port).into()).is_ok();
     let udp = |port: u16| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     let all = |base: &u16| {
         (1..=count).all(|i| {

@@ -4,9 +4,10 @@
 
 use crate::common::{Client, eventually};
 use crabcache::clock::monotonic_nanos;
+use crabcache::worker::check_free;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -26,7 +27,7 @@ pub struct Demo {
 /// other look at different ones.
 fn free_base(nodes: u16) -> u16 {
     static DEMOS: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let free = |port: u16| check_free((Ipv4Addr::LOCALHOST, port).into()).is_ok();
     let offsets = [0, 200, 2089];
     let all =
         |base: &u16| (1..=nodes).all(|i| offsets.iter().all(|offset| free(base + offset + i)));

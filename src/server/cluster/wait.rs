@@ -52,8 +52,8 @@ impl Server {
         let until_nanos = clock::monotonic_nanos().saturating_add(nanos);
         let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
         let wait = Wait::new(&self.shared, session.wrote().as_ref(), wanted, until_nanos);
-        match wait.look().filter(|_| wait.elsewhere.is_empty() && wait.gone().is_empty()) {
-            Some(copies) => {
+        match wait.look().filter(|(_, gone)| wait.elsewhere.is_empty() && gone.is_empty()) {
+            Some((copies, _)) => {
                 if copies >= wanted {
                     session.settled();
                 }
@@ -85,13 +85,9 @@ impl Wait {
         Wait { shared: shared.clone(), records, elsewhere, wanted, until_nanos }
     }
 
-    /// How many copies there are of what this node leads, if it is time to say so.
-    fn look(&self) -> Option<u32> {
-        self.look_here().map(|(copies, _)| copies)
-    }
-
-    /// The same, with the groups that it does not speak of.
-    fn look_here(&self) -> Option<(u32, GroupSet)> {
+    /// How many copies there are of what this node leads, if it is time to say so, and the groups
+    /// that this does not speak of since another leads them now.
+    fn look(&self) -> Option<(u32, GroupSet)> {
         // A node alone has no copies, however long anybody waits.
         let Some(known) = self.shared.others.copies.get() else {
             return Some((0, GroupSet::default()));
@@ -115,7 +111,7 @@ impl Wait {
 
     async fn here(&self) -> (u32, GroupSet) {
         loop {
-            if let Some(found) = self.look_here() {
+            if let Some(found) = self.look() {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(limits::WAIT_STEP_MS)).await;
